@@ -1,0 +1,23 @@
+"""What a worker gives for each unit, said before it runs."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorColumn:
+    """One tensor per unit, as it will be stored."""
+
+    name: str
+    """Column name in the store."""
+
+    shape: tuple[int, ...]
+    """Shape of one unit's tensor."""
+
+    dtype: str
+    """Numpy name of the stored dtype, such as `float16`."""
+
+    description: str
+    """One line for whoever opens the file."""
+
+    unit: str = ""
+    """Physical unit of the values; empty where they have none."""
