@@ -1,0 +1,132 @@
+"""What every kind of job is made of: the two halves of the spec, and what a kind gives to the runner."""
+
+import os
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import Field
+
+from pipeline.placement_spec import PlacementSpec
+from pipeline.segment_spec import SegmentSpec
+from pipeline.source_spec import SourceSpec
+from workers.audio.decode_spec import ChannelPolicy, DecodeSpec, ResampleQuality
+from workers.mel_worker_spec import StoredDtype
+from workers.spec import Spec
+
+if TYPE_CHECKING:
+    from pipeline.model_stage import Worker, WorkerSpec
+
+DeviceKind = Literal["cpu", "cuda"]
+
+RUNNING_FIELDS = frozenset({"output", "placement", "limits"})
+"""The half of a spec that does not decide content; everything else does."""
+
+
+class AudioSpec(Spec):
+    """How recordings become waveforms; their rate is that of the front end."""
+
+    channels: ChannelPolicy = "mono"
+    """`mono` averages, `stereo` gives two channels of any file, `keep` leaves them as they are."""
+
+    resample_quality: ResampleQuality = "HQ"
+    """soxr recipe, from best to fastest: VHQ, HQ, MQ, LQ, QQ."""
+
+
+class LimitSpec(Spec):
+    """The failure budget: a job that exceeds it still finishes, and exits with code 3."""
+
+    max_failed_fraction: float = Field(default=0.05, ge=0, le=1)
+    """Largest share of the plan's units that may be quarantined."""
+
+    max_failed: int | None = Field(default=None, ge=0)
+    """Largest number of them; no such limit when unset."""
+
+    def exceeded_by(self, num_failed: int, num_units: int) -> bool:
+        """Whether so many failures are too many."""
+        if self.max_failed is not None and num_failed > self.max_failed:
+            return True
+        return num_failed > self.max_failed_fraction * num_units
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What a kind of job puts into the pipeline."""
+
+    decode: DecodeSpec
+    worker: "WorkerSpec"
+    load_worker: "Callable[[Any], Worker]"
+    """Runs in each actor: settings → loaded worker."""
+    alignment_samples: int
+    """Padded units are multiples of this many samples."""
+    min_samples: int
+    """And at least this long."""
+    microbatch: int
+    variable_length: bool
+    """Whether tensors of different units may differ in shape."""
+    facts: dict[str, str] = field(default_factory=dict)
+    """What decides content beside the spec, such as the digest of the weights; part of the identity."""
+
+
+class Job(Spec):
+    """Fields that all kinds share. A kind is a subclass in a file `<kind>_job.py` of this folder."""
+
+    kind: str
+    """What to make."""
+
+    source: SourceSpec
+    """What to make it from."""
+
+    output: str = Field(min_length=1)
+    """The store: a folder that is made, or resumed."""
+
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    """Decides the order of units and all random numbers."""
+
+    segment: SegmentSpec = SegmentSpec()
+    """How files are cut into units."""
+
+    audio: AudioSpec = AudioSpec()
+    """How files are decoded."""
+
+    microbatch: Annotated[int, Field(ge=2, le=4096)] = 8
+    """Units that the model sees at once. Always padded to this many, so a unit's bytes never depend on its neighbours;
+    another number may change the last bits, so it is part of the identity."""
+
+    dtype: StoredDtype = "float16"
+    """How tensors are stored."""
+
+    placement: PlacementSpec = PlacementSpec()
+    """Where the job runs."""
+
+    limits: LimitSpec = LimitSpec()
+    """What counts as too many failures."""
+
+    @abstractmethod
+    def resolved(self, device: DeviceKind) -> tuple[Self, tuple[str, ...]]:
+        """This job with whatever it left to the machine decided, and a sentence for each decision."""
+
+    @abstractmethod
+    def work(self, device: DeviceKind) -> Work:
+        """What a resolved job computes on `device`; reads the model's configuration and hashes its weights.
+
+        Raises:
+            ValueError: the model cannot be found, or cannot take what the spec would give it.
+        """
+
+    def content(self) -> dict[str, Any]:
+        """The half of the spec that decides content, as plain JSON values."""
+        return self.model_dump(mode="json", exclude=set(RUNNING_FIELDS))
+
+    def at_absolute_paths(self) -> Self:
+        """This job with local paths that do not depend on the working directory."""
+        path = self.source.path
+        paths = absolute(path) if isinstance(path, str) else tuple(absolute(one) for one in path)
+        source = self.source.model_copy(update={"path": paths})
+        return self.model_copy(update={"source": source, "output": absolute(self.output)})
+
+
+def absolute(path: str) -> str:
+    """A local path with `~` and the working directory filled in."""
+    return os.path.abspath(os.path.expanduser(path))

@@ -1,0 +1,75 @@
+"""What makes two jobs the same, and whether a spec may go on with a store that is already there."""
+
+import hashlib
+import json
+from typing import Any
+
+import yaml
+
+from jobs.base import RUNNING_FIELDS, Job
+from pipeline.store import location
+from pipeline.store.manifest import Manifest
+
+IDENTITY_VERSION = 1
+"""Part of every identity. Raised whenever the same spec would give other bytes than before."""
+
+
+class ChangedJobError(ValueError):
+    """The store was made by another spec."""
+
+
+def identity(job: Job, facts: dict[str, str]) -> str:
+    """SHA-256, as hex, over what decides a store's content.
+
+    Args:
+        job: a resolved job.
+        facts: of its `Work`.
+    """
+    content = job.content()
+    if "weights" in facts:
+        # The bytes count, not where they lie.
+        content["model"] = {key: value for key, value in content["model"].items() if key != "weights"}
+    canonical = {"version": IDENTITY_VERSION, "content": content, "facts": facts}
+    return hashlib.sha256(json.dumps(canonical, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def check_same_job(job: Job, facts: dict[str, str], manifest: Manifest) -> None:
+    """Refuses to mix two jobs in one store.
+
+    Args:
+        job: resolved, with the store as its output.
+        facts: of its `Work`.
+        manifest: the store's.
+
+    Raises:
+        ChangedJobError: the identity differs; the message lists each field that does.
+    """
+    if identity(job, facts) == manifest.identity:
+        return
+    store = job.output
+    before = yaml.safe_load(location.read_bytes(location.join(store, location.JOB)))
+    content = {key: value for key, value in before.items() if key not in RUNNING_FIELDS}
+    changes = [f"  {name}: {_shown(old)} → {_shown(new)}" for name, old, new in differences(content, job.content())] + [
+        f"  {name}: {_shown(manifest.environment.get(name))} → {_shown(value)}"
+        for name, value in facts.items()
+        if manifest.environment.get(name) != value
+    ]
+    listed = "\n".join(changes) or "  the version of latentmill's computations"
+    raise ChangedJobError(
+        f"output: {store} was made by another spec; what differs (there → here):\n{listed}\n"
+        "Give another output, or the values that the store was made with"
+    )
+
+
+def differences(before: Any, after: Any, prefix: str = "") -> list[tuple[str, Any, Any]]:
+    """Fields in which two plain specs differ, as (dotted name, before, after)."""
+    if not (isinstance(before, dict) and isinstance(after, dict)):
+        return [] if before == after else [(prefix, before, after)]
+    found = []
+    for key in [*before, *(key for key in after if key not in before)]:
+        found += differences(before.get(key), after.get(key), f"{prefix}.{key}" if prefix else str(key))
+    return found
+
+
+def _shown(value: Any) -> str:
+    return "(unset)" if value is None else str(value)

@@ -1,0 +1,137 @@
+"""Looking at a store from the command line, without Ray and without the job running."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from jobs.prepare import load_plan
+from jobs.spec_error import SpecError
+from jobs.summary import format_bytes
+from pipeline.progress import format_duration
+from pipeline.quarantine import read_quarantine
+from pipeline.store import location
+from pipeline.store.index import committed_ids, list_parts
+from pipeline.store.manifest import load_manifest
+from pipeline.store.reader import LatentStore
+
+SHOWN_FAILURES = 10
+_STATES = {
+    "complete": "complete",
+    "running": "not finished: a run is going on, or was killed (run the job again to go on)",
+    "interrupted": "interrupted (run the job again to go on)",
+}
+
+
+def store_status(store: str) -> dict[str, Any]:
+    """How far a store is, as plain values.
+
+    Raises:
+        SpecError: there is no store.
+    """
+    manifest = _manifest(store)
+    plan = load_plan(store)
+    quarantine = read_quarantine(store)
+    ids = committed_ids(store).cast(pa.string()).unique()
+    stored = plan.filter(pc.is_in(plan["sample_id"], value_set=ids))
+    parts = list_parts(store)
+    failures = quarantine.group_by(["stage", "reason"]).aggregate([("sample_id", "count"), ("sample_id", "min")])
+    return {
+        "store": store,
+        "kind": manifest.kind,
+        "state": manifest.state,
+        "num_units": plan.num_rows,
+        "num_stored": len(ids),
+        "num_quarantined": quarantine.num_rows,
+        "num_pending": plan.num_rows - stored.num_rows - quarantine.num_rows,
+        "audio_seconds": pc.sum(stored["duration_seconds"]).as_py() or 0.0,
+        "num_parts": len(parts),
+        "num_bytes": sum(parts.values()),
+        "updated": manifest.updated.isoformat(),
+        "content_digest": manifest.content_digest,
+        "failures": [
+            {
+                "stage": row["stage"],
+                "reason": row["reason"],
+                "num_units": row["sample_id_count"],
+                "example": row["sample_id_min"],
+            }
+            for row in failures.sort_by([("sample_id_count", "descending"), ("stage", "ascending")]).to_pylist()
+        ],
+    }
+
+
+def describe_status(status: dict[str, Any]) -> str:
+    """A screen of text for a person."""
+    lines = [
+        f"{status['store']}: {status['kind']}, {_STATES[status['state']]}",
+        f"  stored   {status['num_stored']:,} of {status['num_units']:,} units,"
+        f" {format_duration(status['audio_seconds'])} of audio,"
+        f" {format_bytes(status['num_bytes'])} in {status['num_parts']:,} file(s)",
+    ]
+    if status["num_pending"]:
+        lines.append(f"  pending  {status['num_pending']:,}")
+    if status["content_digest"]:
+        lines.append(f"  digest   {status['content_digest']}")
+    if status["num_quarantined"]:
+        lines.append(f"  failed   {status['num_quarantined']:,}")
+        lines += [
+            f"    {failure['num_units']:,} × {failure['stage']}: {failure['reason']} (such as {failure['example']})"
+            for failure in status["failures"][:SHOWN_FAILURES]
+        ]
+        if len(status["failures"]) > SHOWN_FAILURES:
+            lines.append(f"    … and {len(status['failures']) - SHOWN_FAILURES:,} other reasons (--json lists all)")
+    return "\n".join(lines)
+
+
+def unit_facts(store: str, sample_id: str) -> dict[str, Any]:
+    """One unit as plain values: its columns, with shape and range in place of each tensor's bytes.
+
+    Raises:
+        SpecError: there is no store, or no such unit in it.
+    """
+    _manifest(store)
+    opened = LatentStore(store)
+    if sample_id not in opened:
+        failed = read_quarantine(store)
+        row = failed.filter(pc.equal(failed["sample_id"], sample_id)).to_pylist()
+        if row:
+            return {"sample_id": sample_id, "quarantined": True, **row[0]}
+        ids = opened.ids
+        near = ids.filter(pc.starts_with(ids, sample_id.partition("#")[0]))[:3].to_pylist() or ids[:3].to_pylist()
+        raise SpecError(f"{store}: no unit {sample_id!r}; there are, for example: {', '.join(near)}")
+    facts: dict[str, Any] = {}
+    for name, value in opened.by_id(sample_id).items():
+        facts[name] = _tensor_facts(value) if isinstance(value, np.ndarray) else value
+    return facts
+
+
+def describe_unit(facts: dict[str, Any]) -> str:
+    """One line per column."""
+    width = max(len(name) for name in facts)
+    return "\n".join(f"{name:<{width}}  {_value(value)}" for name, value in facts.items())
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict) and "shape" in value:
+        return "{dtype} {shape}  min {min:.4g}  mean {mean:.4g}  max {max:.4g}  std {std:.4g}".format(**value)
+    return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def _tensor_facts(tensor: np.ndarray[Any, np.dtype[Any]]) -> dict[str, Any]:
+    values = tensor.astype(np.float64)
+    return {
+        "dtype": str(tensor.dtype),
+        "shape": list(tensor.shape),
+        "min": float(values.min()),
+        "mean": float(values.mean()),
+        "max": float(values.max()),
+        "std": float(values.std()),
+    }
+
+
+def _manifest(store: str) -> Any:
+    if not location.exists(location.join(store, location.MANIFEST)):
+        raise SpecError(f"{store}: not a store (it has no {location.MANIFEST})")
+    return load_manifest(store)

@@ -1,0 +1,171 @@
+"""YAML and `--set` overrides → a checked job."""
+
+import importlib
+import pkgutil
+from collections.abc import Sequence
+from pathlib import Path as FilePath
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+import jobs
+from jobs.base import Job
+from jobs.spec_error import Path, SpecError, choose, explain
+
+RECIPES = FilePath(__file__).parent / "recipes"
+_SUFFIX = "_job"
+
+
+def job_kinds() -> dict[str, type[Job]]:
+    """Every kind of job by name: the `Job` subclass of each file `<kind>_job.py` in this folder."""
+    kinds: dict[str, type[Job]] = {}
+    for module in pkgutil.iter_modules(jobs.__path__):
+        if module.name.endswith(_SUFFIX):
+            kind = module.name.removesuffix(_SUFFIX)
+            found = vars(importlib.import_module(f"jobs.{module.name}")).values()
+            kinds[kind] = next(
+                value
+                for value in found
+                if isinstance(value, type)
+                and issubclass(value, Job)
+                and value is not Job
+                and value.model_fields["kind"].default == kind
+            )
+    return kinds
+
+
+def load_job(spec: str | FilePath, overrides: Sequence[str] = ()) -> Job:
+    """Reads a spec file, applies overrides, and checks the result.
+
+    Args:
+        spec: a YAML file, or the name of a recipe that comes with latentmill.
+        overrides: `a.b=value` each; the value is YAML.
+
+    Raises:
+        SpecError: the file or a field is wrong; the message says where and what is allowed.
+    """
+    path = find_spec(spec)
+    document = SpecDocument.read(path)
+    for override in overrides:
+        document.override(override)
+    return document.check()
+
+
+def find_spec(spec: str | FilePath) -> FilePath:
+    """The file that `spec` names: itself, or a recipe.
+
+    Raises:
+        SpecError: there is neither.
+    """
+    path = FilePath(spec).expanduser()
+    recipe = RECIPES / path.with_suffix(".yaml").name
+    if path.is_file():
+        return path
+    if recipe.is_file():
+        return recipe
+    names = ", ".join(sorted(file.stem for file in RECIPES.glob("*.yaml")))
+    problem = "is a folder, not a spec file" if path.is_dir() else "no such file"
+    raise SpecError(f"{spec}: {problem}; give a YAML file or one of the recipes: {names}")
+
+
+class SpecDocument:
+    """Plain values of a spec, with where each was written."""
+
+    def __init__(self, name: str, values: dict[str, Any], places: dict[Path, str]) -> None:
+        self.name = name
+        self.values = values
+        self._places = places
+
+    @classmethod
+    def read(cls, path: FilePath) -> "SpecDocument":
+        """Parses a YAML file.
+
+        Raises:
+            SpecError: it cannot be read, is not YAML, or is not a mapping.
+        """
+        try:
+            text = path.read_text(encoding="utf-8")
+            node = yaml.compose(text, Loader=yaml.SafeLoader)
+            values = yaml.safe_load(text)
+        except OSError as error:
+            raise SpecError(f"{path}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise SpecError(f"{path}: not a text file ({error.reason} at byte {error.start})") from error
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            line = f":{mark.line + 1}" if mark else ""
+            raise SpecError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
+        if not isinstance(values, dict) or node is None:
+            raise SpecError(f"{path}: a spec is a mapping of fields to values, got {type(values).__name__}")
+        places: dict[Path, str] = {}
+        _note_lines(node, (), path, places)
+        return cls(str(path), values, places)
+
+    def override(self, text: str) -> None:
+        """Applies one `a.b=value`.
+
+        Raises:
+            SpecError: it is not of that form, or goes through a value that has no fields.
+        """
+        name, equals, value_text = text.partition("=")
+        keys = name.strip().split(".")
+        if not equals or not all(keys):
+            raise SpecError(f"--set {text}: write it as field=value, such as --set placement.actors=2")
+        try:
+            value = yaml.safe_load(value_text)
+        except yaml.YAMLError as error:
+            raise SpecError(f"--set {text}: the value is not valid YAML: {getattr(error, 'problem', error)}") from error
+        target = self.values
+        for depth, key in enumerate(keys[:-1], start=1):
+            inner = target.get(key)
+            if inner is None:
+                inner = target[key] = {}
+            if not isinstance(inner, dict):
+                raise SpecError(f"--set {text}: {'.'.join(keys[:depth])} is {inner!r} and has no fields")
+            target = inner
+        target[keys[-1]] = value
+        self._places[tuple(keys)] = f"--set {text}"
+
+    def check(self) -> Job:
+        """The job that these values describe.
+
+        Raises:
+            SpecError: they describe none.
+        """
+        kinds = job_kinds()
+        kind = self.values.get("kind")
+        if not isinstance(kind, str) or kind not in kinds:
+            problem = (
+                "required, but not given; one of " + ", ".join(kinds) if kind is None else choose(kind, list(kinds))
+            )
+            raise SpecError(f"{self._where(('kind',))}: kind: {problem}")
+        try:
+            return kinds[kind].model_validate(self.values)
+        except ValidationError as error:
+            raise explain(error, self.values, kinds[kind], self._where) from error
+
+    def _where(self, path: Path) -> str:
+        """Where the value at `path` was written, or else the nearest thing around it."""
+        for end in range(len(path), 0, -1):
+            if path[:end] in self._places:
+                return self._places[path[:end]]
+        return self.name
+
+
+def _note_lines(node: yaml.Node, path: Path, file: FilePath, places: dict[Path, str]) -> None:
+    """Notes the line of every key below `node`; refuses a key that stands twice, which YAML would let win silently."""
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            name = str(key.value)
+            line = f"{file}:{key.start_mark.line + 1}"
+            if name in seen:
+                raise SpecError(f"{line}: {name!r} stands twice in this mapping; remove one")
+            seen.add(name)
+            places[(*path, name)] = line
+            _note_lines(value, (*path, name), file, places)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            places[(*path, index)] = f"{file}:{value.start_mark.line + 1}"
+            _note_lines(value, (*path, index), file, places)

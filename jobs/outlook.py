@@ -1,0 +1,157 @@
+"""The dry run: what a job would do, said before anything is decoded or written."""
+
+import shutil
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from jobs.base import Job
+from jobs.identity import ChangedJobError, check_same_job
+from jobs.prepare import Prepared, load_plan, prepare
+from jobs.run import job_device
+from jobs.spec_error import as_spec_error
+from jobs.summary import format_bytes
+from pipeline.cluster import find_resources
+from pipeline.passes import pending_units
+from pipeline.progress import Silent, format_duration
+from pipeline.quarantine import quarantined_ids
+from pipeline.store import location
+from pipeline.store.index import committed_ids
+from pipeline.store.manifest import load_manifest
+from pipeline.store.schema import tensor_columns
+
+SHOWN_ERRORS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What a job would do."""
+
+    store: str
+    num_items: int
+    ignored: Counter[str]
+    num_units: int
+    num_stored: int
+    num_quarantined: int
+    num_pending: int
+    num_new: int
+    """Pending units that the store's last plan did not have."""
+    num_gone: int
+    """Stored units that are no longer in the plan."""
+    audio_seconds: float
+    """Audio in all units; overlaps count twice, padding not at all."""
+    pending_audio_seconds: float
+    pending_bytes: int
+    """Tensor bytes still to be written."""
+    tensors: dict[str, tuple[list[int], str]]
+    """Shape and dtype of what each unit gives."""
+    errors: list[tuple[str, str]]
+    """Files that cannot be read, with the reason."""
+    warnings: list[str]
+    notes: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values for a program."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return values | {"tensors": {name: {"shape": s, "dtype": d} for name, (s, d) in self.tensors.items()}}
+
+
+def look_ahead(job: Job) -> Outlook:
+    """Prepares `job` as a run would, and compares with what its store holds.
+
+    Raises:
+        SpecError: the spec does not fit the model, the source, the machine, or the store.
+    """
+    with as_spec_error():
+        resources = find_resources()
+        prepared = prepare(job, job_device(job, resources), Silent())
+        warnings = []
+        if location.exists(location.join(prepared.job.output, location.MANIFEST)):
+            try:
+                check_same_job(prepared.job, prepared.work.facts, load_manifest(prepared.job.output))
+            except ChangedJobError as error:
+                warnings.append(str(error))
+    return _outlook(prepared, warnings)
+
+
+def _outlook(prepared: Prepared, warnings: list[str]) -> Outlook:
+    plan, store = prepared.plan, prepared.job.output
+    pending = pending_units(plan, store)
+    stored, quarantined = committed_ids(store).cast(pa.string()), quarantined_ids(store)
+    has_plan = location.exists(location.join(store, location.PLAN))
+    known = load_plan(store)["sample_id"] if has_plan else pa.chunked_array([[]], pa.string())
+    errors = prepared.probes.filter(pc.is_valid(prepared.probes["error"])).select(["item", "error"])
+    healthy = pending.filter(pc.is_null(pending["probe_error"]))
+    num_bytes = _tensor_bytes(prepared, healthy)
+    free = _free_bytes(store)
+    if free is not None and num_bytes > free:
+        warnings = [*warnings, f"output: {format_bytes(num_bytes)} to write but {format_bytes(free)} free at {store}"]
+    return Outlook(
+        store=store,
+        num_items=prepared.num_items,
+        ignored=prepared.ignored,
+        num_units=plan.num_rows,
+        num_stored=len(stored),
+        num_quarantined=len(quarantined),
+        num_pending=pending.num_rows,
+        num_new=int(pc.sum(pc.invert(pc.is_in(pending["sample_id"], value_set=known))).as_py() or 0),
+        num_gone=int(pc.sum(pc.invert(pc.is_in(stored, value_set=plan["sample_id"]))).as_py() or 0),
+        audio_seconds=pc.sum(plan["duration_seconds"]).as_py(),
+        pending_audio_seconds=pc.sum(pending["duration_seconds"]).as_py() or 0.0,
+        pending_bytes=num_bytes,
+        tensors={
+            column.name: (list(column.shape), column.dtype) for column in tensor_columns(prepared.schema).values()
+        },
+        errors=[(row["item"], row["error"]) for row in errors.to_pylist()],
+        warnings=warnings,
+        notes=prepared.notes,
+    )
+
+
+def _tensor_bytes(prepared: Prepared, units: pa.Table) -> int:
+    shapes = Counter(zip(units["bucket_samples"].to_pylist(), units["bucket_channels"].to_pylist(), strict=True))
+    return sum(
+        count * np.dtype(column.dtype).itemsize * int(np.prod(column.shape))
+        for (samples, channels), count in shapes.items()
+        for column in prepared.work.worker.outputs(samples, channels)
+    )
+
+
+def _free_bytes(store: str) -> int | None:
+    folder = next((parent for parent in [Path(store), *Path(store).parents] if parent.exists()), None)
+    return shutil.disk_usage(folder).free if folder is not None else None
+
+
+def describe_outlook(outlook: Outlook) -> str:
+    """A screen of text for a person."""
+    lines = [
+        f"{outlook.num_items:,} files → {outlook.num_units:,} units, {format_duration(outlook.audio_seconds)} of audio"
+    ]
+    if outlook.ignored:
+        kinds = ", ".join(f"{count:,} {ending}" for ending, count in outlook.ignored.most_common(6))
+        lines.append(f"  not media  {kinds}")
+    for name, (shape, dtype) in outlook.tensors.items():
+        lines.append(f"  gives      {name} {shape or 'of varying shape'} {dtype}")
+    lines.append(f"  stored     {outlook.num_stored:,}")
+    if outlook.num_quarantined:
+        lines.append(f"  failed     {outlook.num_quarantined:,} in an earlier run")
+    new = f", {outlook.num_new:,} of them new" if outlook.num_stored and outlook.num_new else ""
+    lines.append(
+        f"  to do      {outlook.num_pending:,}{new}:"
+        f" {format_duration(outlook.pending_audio_seconds)} of audio, {format_bytes(outlook.pending_bytes)} to write"
+    )
+    if outlook.num_gone:
+        lines.append(f"  gone       {outlook.num_gone:,} stored units are no longer in the source")
+    if outlook.errors:
+        lines.append(f"  unreadable {len(outlook.errors):,} file(s):")
+        lines += [f"    {item}: {error}" for item, error in outlook.errors[:SHOWN_ERRORS]]
+        if len(outlook.errors) > SHOWN_ERRORS:
+            lines.append(f"    … and {len(outlook.errors) - SHOWN_ERRORS:,} more (--json lists all)")
+    lines += [f"note: {note}" for note in outlook.notes]
+    lines += [f"warning: {warning}" for warning in outlook.warnings]
+    return "\n".join(lines)

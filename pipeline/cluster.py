@@ -1,0 +1,108 @@
+"""The Ray cluster that a job runs on: the one it is pointed to, or one of its own on this machine."""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What there is to place work on."""
+
+    cpus: float
+    gpus: float
+
+
+def find_resources() -> Resources:
+    """The machine's, or those of the cluster that this process is connected or pointed (RAY_ADDRESS) to."""
+    if "RAY_ADDRESS" in os.environ:
+        import ray
+
+        if not ray.is_initialized():
+            _connect()
+        return _cluster_resources()
+    import sys
+
+    if "ray" in sys.modules:
+        import ray
+
+        if ray.is_initialized():
+            return _cluster_resources()
+    import torch
+
+    return Resources(cpus=float(len(os.sched_getaffinity(0))), gpus=float(torch.cuda.device_count()))
+
+
+@contextmanager
+def ray_cluster(resources: Resources) -> Iterator[None]:
+    """Ray for one job: a running one is used and left alone, otherwise a local one is started and ended.
+
+    A local cluster listens on the loopback interface only and starts no dashboard.
+    """
+    import ray
+
+    if ray.is_initialized():
+        configure_ray_data()
+        yield
+        return
+    with _own_sigterm():
+        _start(resources)
+    configure_ray_data()
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _start(resources: Resources) -> None:
+    import ray
+
+    if "RAY_ADDRESS" in os.environ:
+        _connect()
+    else:
+        ray.init(
+            address="local",
+            num_cpus=int(resources.cpus),
+            num_gpus=int(resources.gpus),
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.WARNING,
+            _node_ip_address=LOOPBACK,
+        )
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keeps this process's SIGTERM handler: Ray installs one that exits without letting the job say where it is."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
+
+
+def _connect() -> None:
+    import ray
+
+    ray.init(log_to_driver=False, logging_level=logging.WARNING)
+
+
+def _cluster_resources() -> Resources:
+    import ray
+
+    found = ray.cluster_resources()
+    return Resources(cpus=found.get("CPU", 0.0), gpus=found.get("GPU", 0.0))
+
+
+def configure_ray_data() -> None:
+    """Lets a pass go on past blocks that fail: the pass loop comes back to their units."""
+    import ray.data
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.max_errored_blocks = -1

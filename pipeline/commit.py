@@ -1,0 +1,82 @@
+"""Computed blocks → files of the store: the last stage, whose return values are receipts."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.failure import healthy, read_failures
+from pipeline.quarantine import Failure, write_quarantine
+from pipeline.store.writer import PartWriter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What one write task committed; small enough to stream to the driver."""
+
+    num_units: int = 0
+    audio_seconds: float = 0.0
+    num_bytes: int = 0
+    num_quarantined: int = 0
+    num_isolate: int = 0
+    """Units whose block failed as a whole: left pending for a smaller block."""
+    reason: str = ""
+    """Why the units to isolate failed."""
+    store_error: str = ""
+    """Why nothing could be written: the store's fault, not the units'."""
+
+
+class Commit:
+    """Writes healthy rows into a part of the store and failed ones into the quarantine."""
+
+    def __init__(self, store: str, schema: pa.Schema) -> None:
+        self._store = store
+        self._schema = schema
+
+    def __call__(self, block: pa.Table) -> pa.Table:
+        """Commits `block`, atomically for each of the two files, and returns one receipt row.
+
+        A retry of the same block writes the same bytes under the same names.
+        """
+        try:
+            receipt = self._commit(block)
+        except Exception as error:  # noqa: BLE001 (the driver stops the job with it)
+            receipt = Receipt(store_error=f"{type(error).__name__}: {error}")
+        return pa.Table.from_pylist([asdict(receipt)])
+
+    def _commit(self, block: pa.Table) -> Receipt:
+        failures = read_failures(block)
+        quarantined = [
+            Failure(
+                sample_id=row["sample_id"],
+                source=row["source"],
+                start_seconds=row["start_seconds"],
+                duration_seconds=row["duration_seconds"],
+                stage=failure.stage,
+                reason=failure.reason,
+                error_type=failure.error_type,
+            )
+            for row, failure in zip(_described(block), failures, strict=True)
+            if failure is not None and not failure.isolate
+        ]
+        if quarantined:
+            write_quarantine(self._store, quarantined)
+        isolate = [failure for failure in failures if failure is not None and failure.isolate]
+        receipt = Receipt(
+            num_quarantined=len(quarantined),
+            num_isolate=len(isolate),
+            reason=isolate[0].reason if isolate else "",
+        )
+        good = block.filter(healthy(block))
+        if not good.num_rows:
+            return receipt
+        content = [name for name in self._schema.names if name in good.column_names]
+        part = PartWriter(self._store, self._schema).commit(good.select(content))
+        return replace(receipt, num_units=part.num_units, audio_seconds=part.audio_seconds, num_bytes=part.num_bytes)
+
+
+def _described(block: pa.Table) -> list[dict[str, Any]]:
+    described: list[dict[str, Any]] = block.select(
+        ["sample_id", "source", "start_seconds", "duration_seconds"]
+    ).to_pylist()
+    return described

@@ -1,0 +1,51 @@
+"""How a unit that failed travels beside its neighbours: its row stays in the block and says what went wrong."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+FAILURE = "failure"
+_TYPE = pa.struct(
+    [
+        pa.field("stage", pa.string()),
+        pa.field("error_type", pa.string()),
+        pa.field("reason", pa.string()),
+        pa.field("isolate", pa.bool_()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockFailure:
+    """Why a unit has no result."""
+
+    stage: str
+    """Where: `probe`, `decode` or `model`."""
+
+    error_type: str
+    """Class name of the error."""
+
+    reason: str
+    """One line for the quarantine table."""
+
+    isolate: bool = False
+    """The whole block failed and this unit may be innocent: it is tried again in a smaller block, not quarantined."""
+
+
+def with_failures(block: pa.Table, failures: Sequence[BlockFailure | None]) -> pa.Table:
+    """Sets the failure column of a block, one entry per row, None where all is well."""
+    column = pa.array([None if failure is None else asdict(failure) for failure in failures], _TYPE)
+    position = block.schema.get_field_index(FAILURE)
+    return block.append_column(FAILURE, column) if position < 0 else block.set_column(position, FAILURE, column)
+
+
+def read_failures(block: pa.Table) -> list[BlockFailure | None]:
+    """The failure of each row, or None."""
+    return [None if value is None else BlockFailure(**value) for value in block[FAILURE].to_pylist()]
+
+
+def healthy(block: pa.Table) -> pa.ChunkedArray:
+    """Which rows have no failure, as booleans."""
+    return pc.is_null(block[FAILURE])

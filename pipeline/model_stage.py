@@ -1,0 +1,112 @@
+"""Waveforms → tensors: the model stage, run as actors that each hold one worker."""
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipeline.decode import WAVEFORM
+from pipeline.failure import BlockFailure, healthy, read_failures, with_failures
+from pipeline.store.tensors import tensor_arrays
+from workers.tensor_column import TensorColumn
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Worker(Protocol):
+    """What a worker class gives once it is loaded: any number of rows in, as many rows out."""
+
+    def __call__(self, batch: Mapping[str, "Tensor"]) -> dict[str, "Tensor"]:
+        """Computes one block."""
+        ...
+
+
+class WorkerSpec(Protocol):
+    """Settings of a worker that say what it will give."""
+
+    def outputs(self, num_samples: int, channels: int) -> tuple[TensorColumn, ...]:
+        """The tensors of a unit of `channels` × `num_samples`."""
+        ...
+
+
+class ModelStage:
+    """Runs a Ray-free worker over Arrow blocks."""
+
+    def __init__(self, load: Callable[[Any], Worker], spec: WorkerSpec, threads: int, variable_length: bool) -> None:
+        import torch
+
+        torch.set_num_threads(threads)
+        self._spec = spec
+        self._variable_length = variable_length
+        self._worker = load(spec)
+
+    def __call__(self, block: pa.Table) -> pa.Table:
+        """Replaces the waveform column by the worker's tensors.
+
+        Rows that failed before pass through untouched. When the worker raises, a unit that is alone in its block fails
+        with that reason; the units of a larger block are marked to be tried again in smaller ones.
+        """
+        failures = read_failures(block)
+        rows = np.flatnonzero(healthy(block).to_numpy())
+        channels, samples = block["bucket_channels"][0].as_py(), block["bucket_samples"][0].as_py()
+        columns = self._spec.outputs(samples, channels)
+        tensors: Mapping[str, Tensor] = {}
+        if len(rows):
+            whole = block if len(rows) == block.num_rows else block.take(pa.array(rows))
+            try:
+                tensors = self._worker(as_batch(whole, channels, samples))
+            except Exception as error:  # noqa: BLE001 (whatever a model raises is a fact about these units)
+                failure = BlockFailure(
+                    stage="model",
+                    error_type=type(error).__name__,
+                    reason=" ".join(str(error).split()),
+                    isolate=block.num_rows > 1,
+                )
+                for row in rows:
+                    failures[row] = failure
+        result = block.drop_columns([WAVEFORM])
+        for column in columns:
+            values = np.zeros((block.num_rows, *column.shape), column.dtype)
+            if column.name in tensors:
+                _mark_nonfinite(column, computed := _cast(tensors[column.name], column), rows, failures)
+                values[rows] = computed
+            for name, array in tensor_arrays(column, values, variable_length=self._variable_length).items():
+                result = result.append_column(name, array)
+        return with_failures(result, failures)
+
+
+def as_batch(block: pa.Table, channels: int, samples: int) -> dict[str, "Tensor"]:
+    """Tensors over the block's own memory: waveform [n, C, T], num_samples [n], seed [n] (uint64 bits as int64)."""
+    import torch
+
+    waveform = block[WAVEFORM].combine_chunks()
+    values = np.frombuffer(waveform.buffers()[1], np.float32)[waveform.offset * channels * samples :]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return {
+            "waveform": torch.from_numpy(values[: len(waveform) * channels * samples].reshape(-1, channels, samples)),
+            "num_samples": torch.from_numpy(block["num_samples"].to_numpy()),
+            "seed": torch.from_numpy(block["seed"].to_numpy().view(np.int64)),
+        }
+
+
+def _cast(tensor: "Tensor", column: TensorColumn) -> NDArray[Any]:
+    with np.errstate(over="ignore"):  # what overflows becomes infinite, and is reported as such
+        return tensor.numpy().astype(column.dtype, copy=False)
+
+
+def _mark_nonfinite(
+    column: TensorColumn,
+    values: np.ndarray[Any, np.dtype[Any]],
+    rows: NDArray[np.int64],
+    failures: list[BlockFailure | None],
+) -> None:
+    finite = np.isfinite(values).reshape(len(values), -1).all(axis=1)
+    for row in rows[~finite]:
+        failures[row] = BlockFailure(
+            stage="model", error_type="NonFinite", reason=f"non-finite values in {column.name} as {column.dtype}"
+        )

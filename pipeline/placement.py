@@ -1,0 +1,104 @@
+"""From what a machine has to how a job runs on it."""
+
+from dataclasses import dataclass
+
+from pipeline.placement_spec import ActorPool, PlacementSpec
+
+CORES_PER_ACTOR = 8
+"""A CPU model gains little from more threads than this; larger machines run several actors instead."""
+BLOCK_BYTES = 32 << 20
+"""Decoded bytes in a block: well below Ray's 128 MiB split, and enough to hide the cost of moving it."""
+MAX_UNITS_PER_BLOCK = 64
+MAX_UNITS_PER_FILE = 4096
+FILES_PER_STORE = 4096
+WRITE_CPUS = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """A placement with every number decided."""
+
+    actors: int | ActorPool
+    cpus_per_actor: float
+    gpus_per_actor: float
+    threads_per_actor: int
+    decode_cpus: float
+    """Logical CPUs of one decode task. Never equal to an actor's, or Ray Data would fuse the two stages and decode
+    serially inside the model actor."""
+    decode_tasks: int
+    units_per_block: int
+    units_per_file: int
+
+    @property
+    def max_actors(self) -> int:
+        """Actors at most."""
+        return self.actors.max if isinstance(self.actors, ActorPool) else self.actors
+
+    def describe(self) -> str:
+        """One line for the person who started the job."""
+        pool = f"{self.actors.min}-{self.actors.max}" if isinstance(self.actors, ActorPool) else str(self.actors)
+        device = f"{self.gpus_per_actor:g} GPU" if self.gpus_per_actor else f"{self.threads_per_actor} CPU threads"
+        return (
+            f"{pool} model actor(s) with {device} each, up to {self.decode_tasks} decode task(s),"
+            f" blocks of {self.units_per_block} units"
+        )
+
+
+def resolve_placement(
+    spec: PlacementSpec, *, cpus: float, gpus: float, num_units: int, unit_bytes: int, microbatch: int
+) -> Placement:
+    """Decides what `spec` leaves open.
+
+    Args:
+        spec: what the user asked for.
+        cpus: logical CPUs of the machine or cluster.
+        gpus: its GPUs.
+        num_units: units still to be made.
+        unit_bytes: decoded bytes of the largest unit.
+        microbatch: rows that the model sees at once; automatic blocks are a multiple of it.
+
+    Raises:
+        ValueError: more is asked for than there is.
+    """
+    gpus_per_actor = spec.gpus_per_actor if spec.gpus_per_actor is not None else float(gpus >= 1)
+    if gpus_per_actor > gpus:
+        raise ValueError(
+            f"placement.gpus_per_actor is {gpus_per_actor:g} but there are {gpus:g} GPUs; set it to 0 to use CPUs"
+        )
+    decode_cpus = 0.9 if cpus >= 2 else 0.4
+    spare = cpus - decode_cpus - WRITE_CPUS
+    if spec.actors is not None:
+        actors: int | ActorPool = spec.actors
+    else:
+        actors = max(1, int(gpus / gpus_per_actor) if gpus_per_actor else int(cpus) // CORES_PER_ACTOR)
+    count = actors.max if isinstance(actors, ActorPool) else actors
+    needed = actors.min if isinstance(actors, ActorPool) else actors
+    if gpus_per_actor * needed > gpus:
+        raise ValueError(
+            f"placement asks for {needed} actors with {gpus_per_actor:g} GPU each but there are {gpus:g} GPUs;"
+            " ask for fewer actors or a fraction of a GPU"
+        )
+    cpus_per_actor = spec.cpus_per_actor or min(1.0, int(spare / needed * 1000) / 1000)
+    if cpus_per_actor * needed > cpus - decode_cpus:
+        raise ValueError(
+            f"placement asks for {needed} actors with {cpus_per_actor:g} CPUs each, which leaves no room to decode"
+            f" on {cpus:g} CPUs; ask for fewer, or leave cpus_per_actor out"
+        )
+    if cpus_per_actor == decode_cpus:
+        decode_cpus -= 0.1
+    threads = spec.threads_per_actor or max(1, int(cpus) // count)
+    by_bytes = max(1, BLOCK_BYTES // max(1, unit_bytes))
+    block = min(MAX_UNITS_PER_BLOCK, by_bytes, max(microbatch, -(-num_units // (4 * count))))
+    block = max(block // microbatch * microbatch, min(microbatch, by_bytes))
+    units_per_block = spec.units_per_block or block
+    units_per_file = spec.units_per_file or min(MAX_UNITS_PER_FILE, max(units_per_block, num_units // FILES_PER_STORE))
+    return Placement(
+        actors=actors,
+        cpus_per_actor=cpus_per_actor,
+        gpus_per_actor=gpus_per_actor,
+        threads_per_actor=threads,
+        decode_cpus=decode_cpus,
+        decode_tasks=spec.decode_tasks or max(1, int((cpus - cpus_per_actor * needed - WRITE_CPUS) / decode_cpus)),
+        units_per_block=units_per_block,
+        units_per_file=max(units_per_file, units_per_block),
+    )

@@ -1,0 +1,79 @@
+"""What tests share: made-up recordings, and one local Ray for the whole session."""
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+SAMPLE_RATES = (16_000, 44_100, 8_000, 48_000)
+FORMATS = (("wav", "PCM_16"), ("flac", "PCM_24"), ("wav", "FLOAT"), ("ogg", "VORBIS"))
+
+
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[None]:
+    """A local Ray on the loopback interface, with more logical CPUs than cores so that several actors fit."""
+    import ray
+
+    ray.init(
+        address="local",
+        num_cpus=4,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        _node_ip_address="127.0.0.1",
+    )
+    yield
+    ray.shutdown()
+
+
+def write_clips(folder: Path, count: int, *, seed: int = 0) -> Path:
+    """Writes decaying chords of 0.3 to 3 s, rates, channels and formats mixed, and captions.csv; returns the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    rows = ["path,caption,category"]
+    for index in range(count):
+        rate = SAMPLE_RATES[index % len(SAMPLE_RATES)]
+        extension, subtype = FORMATS[index % len(FORMATS)]
+        time = np.arange(int(rate * rng.uniform(0.3, 3.0))) / rate
+        tones = sum(np.sin(2 * np.pi * rng.uniform(80, 3000) * time) for _ in range(3))
+        chord = 0.2 * tones * np.exp(-time) + 0.01 * rng.standard_normal(len(time))
+        samples = np.stack([chord, chord[::-1]], axis=1) if index % 3 == 0 else chord
+        name = f"{'low' if index % 2 else 'high'}/clip_{index:03d}.{extension}"
+        (folder / name).parent.mkdir(exist_ok=True)
+        soundfile.write(folder / name, samples, rate, subtype=subtype)
+        rows.append(f'{name},"a chord, number {index}",{"low" if index % 2 else "high"}')
+    (folder / "captions.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of twelve short recordings and their captions.csv. Read only."""
+    return write_clips(tmp_path_factory.mktemp("clips"), 12)
+
+
+@pytest.fixture
+def make_clips(tmp_path: Path) -> Callable[..., Path]:
+    """Makes a folder of recordings that the test may change."""
+
+    def make(count: int, *, seed: int = 0, name: str = "clips") -> Path:
+        return write_clips(tmp_path / name, count, seed=seed)
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def _gpu_tests_need_a_gpu(request: pytest.FixtureRequest) -> None:
+    if request.node.get_closest_marker("gpu") is None:
+        return
+    import torch
+
+    if torch.cuda.is_available():
+        return
+    if os.environ.get("REQUIRE_CUDA") == "1":
+        pytest.fail("REQUIRE_CUDA=1 but torch sees no CUDA device")
+    pytest.skip("needs a CUDA device")

@@ -1,0 +1,207 @@
+"""The command line as a person meets it: exit codes, one-screen messages, kills and resumes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+
+from pipeline.store import LatentStore
+
+COMMAND = [sys.executable, "-c", "from jobs.cli import main; main()"]
+OVERRIDES = {
+    "segment.length_seconds": 1.024,
+    "segment.hop_seconds": 0.512,
+    "model.weights": "random",
+    "model.base_channels": 8,
+    "microbatch": 4,
+    "placement.units_per_block": 4,
+}
+
+
+def arguments(source: Path, output: Path, **changes: Any) -> list[str]:
+    values = {"source.path": source, "output": output, **OVERRIDES, **changes}
+    return ["run", "encode_audio", *(f"--set={name}={value}" for name, value in values.items())]
+
+
+def latentmill(*parts: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *map(str, parts)], capture_output=True, text=True, check=False, cwd=cwd)
+
+
+def start(*parts: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([*COMMAND, *parts], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def parts_of(store: Path) -> dict[str, int]:
+    """Committed files with the time each was written."""
+    return {path.name: path.stat().st_mtime_ns for path in (store / "data").glob("part-*.parquet")}
+
+
+def wait_for_parts(process: subprocess.Popen[str], store: Path, count: int) -> None:
+    limit = time.monotonic() + 120
+    while len(parts_of(store)) < count:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+
+
+def digest(store: Path) -> str | None:
+    return LatentStore(store).manifest.content_digest
+
+
+@pytest.fixture(scope="module")
+def undisturbed(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A store made in one go, and what the command printed."""
+    store = tmp_path_factory.mktemp("cli") / "store"
+    result = latentmill(*arguments(clips, store))
+    assert result.returncode == 0, result.stdout + result.stderr
+    return store, result.stdout
+
+
+def test_a_run_prints_what_it_made_and_what_to_type_next(undisturbed: tuple[Path, str]) -> None:
+    store, printed = undisturbed
+    for expected in ("starting Ray", "placement: 1 model actor(s)", "precision float32", "times real time", "next:"):
+        assert expected in printed
+    assert f"latentmill status {store}" in printed
+    assert str(digest(store)) in printed
+    for chatter in ("raylet", "INFO", "WARNING", "Dataset dataset_"):
+        assert chatter not in printed
+    assert list((store / "logs").glob("*.log"))
+
+
+def test_status_and_show(undisturbed: tuple[Path, str]) -> None:
+    store, _ = undisturbed
+    status = json.loads(latentmill("status", store, "--json").stdout)
+    assert status["state"] == "complete"
+    assert status["num_units"] == status["num_stored"] == len(LatentStore(store))
+    assert "complete" in latentmill("status", store).stdout
+    sample_id = LatentStore(store).ids[0].as_py()
+    shown = latentmill("show", store, sample_id).stdout
+    assert sample_id in shown
+    assert "latent_mean" in shown
+    assert "[8, 8]" in shown
+
+
+def test_show_suggests_ids(undisturbed: tuple[Path, str]) -> None:
+    result = latentmill("show", undisturbed[0], "high/clip_000.wav")
+    assert result.returncode == 2
+    assert "no unit 'high/clip_000.wav'; there are, for example: high/clip_000.wav#0" in result.stderr
+
+
+def test_plan_writes_nothing_and_sees_what_is_done(clips: Path, undisturbed: tuple[Path, str], tmp_path: Path) -> None:
+    arguments_of_plan = ["plan", *arguments(clips, tmp_path / "store")[1:]]
+    result = latentmill(*arguments_of_plan)
+    assert result.returncode == 0
+    assert "12 files → " in result.stdout
+    assert "not media  1 .csv" in result.stdout
+    assert not (tmp_path / "store").exists()
+    done = json.loads(latentmill("plan", *arguments(clips, undisturbed[0])[1:], "--json").stdout)
+    assert (done["num_pending"], done["num_stored"]) == (0, len(LatentStore(undisturbed[0])))
+
+
+def test_schema_is_json_schema() -> None:
+    schema = json.loads(latentmill("schema", "encode").stdout)
+    assert schema["properties"]["kind"]["const"] == "encode"
+    assert schema["additionalProperties"] is False
+    assert "seconds" in schema["$defs"]["SegmentSpec"]["properties"]["length_seconds"]["description"]
+    assert set(json.loads(latentmill("schema").stdout)["discriminator"]["mapping"]) == {"encode", "mel"}
+    assert "did you mean encode" in latentmill("schema", "encod").stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["run", "nowhere.yaml"], "nowhere.yaml: no such file"),
+        (["run", "encode_audio", "--set", "sead=1"], "sead: unknown field; did you mean 'seed'?"),
+        (["run", "encode_audio", "--set=source.path=nowhere", "--set=output=out"], "does not exist"),
+        (["run", "mel", "--set=source.path=.", "--set=output=out"], "no media files"),
+        (
+            ["run", "encode_audioldm2", "--set=source.path=.", "--set=output=out", "--set=model.weights=."],
+            "model: no config.json in",
+        ),
+        (["status", "nowhere"], "nowhere: not a store"),
+        (["frobnicate"], "No such command 'frobnicate'"),
+        (["run"], "Missing argument 'SPEC'"),
+    ],
+)
+def test_wrong_usage_exits_with_2_and_leaves_nothing(command: list[str], message: str, tmp_path: Path) -> None:
+    result = latentmill(*command, cwd=tmp_path)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr + result.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_failure_budget_decides_the_exit_code(make_clips: Callable[..., Path], tmp_path: Path) -> None:
+    folder = make_clips(4)
+    (folder / "broken.wav").write_text("no recording")
+    within = latentmill(
+        *arguments(folder, tmp_path / "store", **{"limits.max_failed": 1, "limits.max_failed_fraction": 1})
+    )
+    assert within.returncode == 0
+    assert "failed    1" in within.stdout
+    beyond = latentmill(*arguments(folder, tmp_path / "store", **{"limits.max_failed": 0}), "--json")
+    assert beyond.returncode == 3
+    assert json.loads(beyond.stdout)["budget_exceeded"] is True
+    status = latentmill("status", tmp_path / "store").stdout
+    assert "1 × probe: " in status
+    assert "(such as broken.wav#0)" in status
+
+
+def test_a_killed_driver_loses_nothing_and_repeats_nothing(
+    clips: Path, undisturbed: tuple[Path, str], tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    process = start(*arguments(clips, store))
+    wait_for_parts(process, store, 2)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    committed = parts_of(store)
+    assert 0 < len(committed) < len(parts_of(undisturbed[0]))
+    assert json.loads(latentmill("status", store, "--json").stdout)["state"] == "running"
+    result = latentmill(*arguments(clips, store), "--json")
+    assert result.returncode == 0, result.stderr
+    assert committed.items() <= parts_of(store).items()
+    assert json.loads(result.stdout)["num_kept"] >= 8
+    assert digest(store) == digest(undisturbed[0])
+
+
+@pytest.mark.parametrize("interruption", [signal.SIGTERM, signal.SIGINT])
+def test_an_interrupted_run_says_how_to_go_on(clips: Path, tmp_path: Path, interruption: signal.Signals) -> None:
+    store = tmp_path / "store"
+    process = start(*arguments(clips, store))
+    wait_for_parts(process, store, 1)
+    process.send_signal(interruption)
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, printed
+    assert "interrupted; everything committed is kept. To go on:\n  latentmill run encode_audio --set=" in printed
+    assert json.loads(latentmill("status", store, "--json").stdout)["state"] == "interrupted"
+
+
+def test_help_lists_the_commands() -> None:
+    printed = latentmill("--help").stdout
+    for command in ("run", "plan", "status", "show", "schema"):
+        assert f"\n  {command}" in printed
+
+
+def test_a_store_in_a_place_that_cannot_be_written(clips: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = latentmill(*arguments(clips, tmp_path / "file" / "store"))
+    assert result.returncode == 1
+    assert str(tmp_path / "file") in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_one_short_recording_is_enough(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "click.wav", [0.5, -0.5, 0.25], 8000)
+    result = latentmill(*arguments(tmp_path / "click.wav", tmp_path / "store"), "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["num_stored"] == 1
+    assert os.listdir(tmp_path / "store" / "data")

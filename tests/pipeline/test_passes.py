@@ -1,0 +1,218 @@
+"""The pass loop: what it does about units that fail, take their process with them, or hide behind a whole block."""
+
+import os
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from pipeline.cluster import configure_ray_data
+from pipeline.commit import Receipt
+from pipeline.decode import WAVEFORM
+from pipeline.failure import with_failures
+from pipeline.graph import Stages, build_graph, run_graph
+from pipeline.passes import PassError, pending_units, run_passes
+from pipeline.placement import Placement, resolve_placement
+from pipeline.placement_spec import PlacementSpec
+from pipeline.plan import UNIT_COLUMNS, form_blocks
+from pipeline.quarantine import read_quarantine
+from pipeline.store.index import committed_ids
+from pipeline.store.schema import store_schema
+from workers.tensor_column import TensorColumn
+
+pytestmark = pytest.mark.usefixtures("local_ray")
+
+SAMPLES = 4
+
+
+class CopySpec:
+    """Settings of a worker that gives its waveform back, unless a unit's first sample names its fate."""
+
+    def __init__(self, fates: dict[int, str] | None = None) -> None:
+        self.fates = fates or {}
+
+    def outputs(self, num_samples: int, channels: int) -> tuple[TensorColumn, ...]:
+        return (TensorColumn(name="copy", shape=(channels, num_samples), dtype="float32", description="the waveform"),)
+
+
+def load_copy(spec: CopySpec) -> Any:
+    def worker(batch: Any) -> Any:
+        for number in batch["waveform"][:, 0, 0].tolist():
+            fate = spec.fates.get(int(number))
+            if fate == "exit":
+                os._exit(1)
+            if fate == "raise":
+                raise RuntimeError(f"unit {int(number)} is\nno good")
+            if fate == "nan":
+                batch = {**batch, "waveform": batch["waveform"] * np.where(batch["waveform"] == number, np.nan, 1.0)}
+        return {"copy": batch["waveform"].float()}
+
+    return worker
+
+
+def fake_decode(units: pa.Table, deadly: tuple[int, ...] = ()) -> pa.Table:
+    """Waveforms that hold the unit's number, and death for those who ask for it."""
+    numbers = np.array([int(name) for name in units["sample_id"].to_pylist()], np.float32)
+    if set(deadly) & set(numbers.astype(int).tolist()):
+        os._exit(1)
+    waveforms = np.repeat(numbers, SAMPLES)
+    column = pa.FixedSizeBinaryArray.from_buffers(pa.binary(4 * SAMPLES), len(numbers), [None, pa.py_buffer(waveforms)])
+    return with_failures(units.append_column(WAVEFORM, column), [None] * len(numbers))
+
+
+def plan_of(count: int) -> pa.Table:
+    names = [f"{number:03d}" for number in range(count)]
+    values: dict[str, Any] = {"sample_id": names, "source": names, "path": names, "probe_error": [None] * count}
+    defaults = {"bucket_samples": SAMPLES, "bucket_channels": 1, "num_samples": SAMPLES, "duration_seconds": 1.0}
+    for field in UNIT_COLUMNS:
+        values.setdefault(field.name, [defaults.get(field.name, 0)] * count)
+    return pa.table(values, schema=UNIT_COLUMNS)
+
+
+def stages_of(fates: dict[int, str] | None = None, deadly: tuple[int, ...] = ()) -> Stages:
+    spec = CopySpec(fates)
+    return Stages(
+        decode=partial(fake_decode, deadly=deadly),
+        load_worker=load_copy,
+        worker=spec,
+        schema=store_schema(spec.outputs(SAMPLES, 1), pa.schema([]), variable_length=False),
+        variable_length=False,
+    )
+
+
+def placement(units_per_block: int = 8) -> Placement:
+    return resolve_placement(
+        PlacementSpec(units_per_block=units_per_block, threads_per_actor=1),
+        cpus=4,
+        gpus=0,
+        num_units=40,
+        unit_bytes=16,
+        microbatch=2,
+    )
+
+
+def run(store: Path, plan: pa.Table, stages: Stages) -> tuple[list[tuple[int, int]], list[Receipt]]:
+    configure_ray_data()
+    passes: list[tuple[int, int]] = []
+    receipts: list[Receipt] = []
+    run_passes(
+        plan,
+        str(store),
+        stages,
+        placement(),
+        on_pass=lambda *numbers: passes.append(numbers),
+        on_receipt=receipts.append,
+    )
+    return passes, receipts
+
+
+def failures(store: Path) -> dict[str, dict[str, Any]]:
+    return {row["sample_id"]: row for row in read_quarantine(str(store)).to_pylist()}
+
+
+def stored(store: Path) -> set[str]:
+    ids = committed_ids(str(store)).to_pylist()
+    assert len(ids) == len(set(ids))
+    return set(ids)
+
+
+def names(*numbers: int) -> set[str]:
+    return {f"{number:03d}" for number in numbers}
+
+
+def test_decoding_and_the_model_are_operators_of_their_own(tmp_path: Path) -> None:
+    configure_ray_data()
+    graph = build_graph(form_blocks(plan_of(20), 4), stages_of(), placement(4), str(tmp_path))
+    receipts = list(run_graph(graph))
+    operators = [line.split(":")[0] for line in graph.stats().splitlines() if line.startswith("Operator ")]
+    assert [name.split(" ", 2)[2] for name in operators] == [
+        "FromArrow",
+        "MapBatches(fake_decode)",
+        "MapBatches(ModelStage)",
+        "MapBatches(Commit)",
+    ]
+    assert [receipt.num_units for receipt in receipts] == [4] * 5
+
+
+def test_one_pass_is_enough_when_nothing_fails(tmp_path: Path) -> None:
+    passes, receipts = run(tmp_path, plan_of(20), stages_of())
+    assert passes == [(1, 20)]
+    assert sum(receipt.num_units for receipt in receipts) == 20
+    assert stored(tmp_path) == names(*range(20))
+
+
+def test_units_that_kill_a_decoder_or_a_model_actor_are_isolated(tmp_path: Path) -> None:
+    run(tmp_path, plan_of(20), stages_of({7: "exit"}, deadly=(13,)))
+    assert stored(tmp_path) == names(*range(20)) - names(7, 13)
+    quarantined = {name: (row["stage"], row["attempts"]) for name, row in failures(tmp_path).items()}
+    assert quarantined == {"007": ("crash", 2), "013": ("crash", 2)}
+
+
+@pytest.mark.slow
+def test_when_nothing_comes_through_nothing_is_quarantined(tmp_path: Path) -> None:
+    with pytest.raises(PassError, match="none of the 2 units came through, not even alone"):
+        run(tmp_path, plan_of(2), stages_of(deadly=(0, 1)))
+    assert not failures(tmp_path)
+
+
+def test_an_error_of_the_model_costs_one_unit_and_keeps_its_words(tmp_path: Path) -> None:
+    passes, _ = run(tmp_path, plan_of(20), stages_of({7: "raise"}))
+    assert [count for _, count in passes] == [20, 8]
+    assert stored(tmp_path) == names(*range(20)) - names(7)
+    [(name, row)] = failures(tmp_path).items()
+    assert (name, row["stage"], row["error_type"]) == ("007", "model", "RuntimeError")
+    assert row["reason"] == "unit 7 is no good"
+
+
+def test_nan_from_the_model_costs_one_unit_at_once(tmp_path: Path) -> None:
+    passes, _ = run(tmp_path, plan_of(20), stages_of({7: "nan"}))
+    assert len(passes) == 1
+    assert stored(tmp_path) == names(*range(20)) - names(7)
+    assert failures(tmp_path)["007"]["reason"] == "non-finite values in copy as float32"
+
+
+def test_a_model_that_fails_on_everything_stops_the_job(tmp_path: Path) -> None:
+    broken = replace(stages_of(), load_worker=load_broken)
+    with pytest.raises(PassError, match=r"all 20 units failed alike: model broken"):
+        run(tmp_path, plan_of(20), broken)
+    assert not stored(tmp_path)
+    assert not failures(tmp_path)
+
+
+def load_broken(_: CopySpec) -> Any:
+    def worker(_: Any) -> Any:
+        raise RuntimeError("model broken")
+
+    return worker
+
+
+def test_a_store_that_cannot_be_written_stops_the_job(tmp_path: Path) -> None:
+    other = store_schema(CopySpec().outputs(9, 1), pa.schema([]), variable_length=False)
+    wrong = replace(stages_of(), schema=other)
+    with pytest.raises(PassError, match=r"cannot be written: ValueError: .*'copy' as fixed_size_binary\[16\]"):
+        run(tmp_path, plan_of(20), wrong)
+    assert not failures(tmp_path)
+
+
+def test_a_resumed_run_makes_just_what_is_missing(tmp_path: Path) -> None:
+    plan = plan_of(20)
+    run(tmp_path, plan.slice(5, 7), stages_of())
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "data").iterdir()}
+    assert pending_units(plan, str(tmp_path)).num_rows == 13
+    _, receipts = run(tmp_path, plan, stages_of())
+    assert sum(receipt.num_units for receipt in receipts) == 13
+    assert stored(tmp_path) == names(*range(20))
+    after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "data").iterdir()}
+    assert before.items() <= after.items()
+
+
+def test_quarantined_units_are_not_tried_again(tmp_path: Path) -> None:
+    run(tmp_path, plan_of(20), stages_of({7: "nan"}))
+    passes, _ = run(tmp_path, plan_of(20), stages_of())
+    assert passes == []
+    assert pc.count(committed_ids(str(tmp_path))).as_py() == 19

@@ -1,0 +1,9 @@
+"""What a media file that cannot be used says about itself."""
+
+
+class MediaError(ValueError):
+    """The file cannot give what was asked.
+
+    `str(error)` is one line that a person can act on; it becomes the reason in the quarantine table, next to the path,
+    so it does not repeat the path.
+    """

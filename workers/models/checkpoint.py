@@ -1,0 +1,131 @@
+"""Where a model's files are: a local folder, a pipeline folder, or the Hugging Face hub."""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A model on disk."""
+
+    folder: Path
+    """The folder that holds `config.json` and the weights."""
+
+    config: dict[str, Any]
+    """The parsed `config.json`."""
+
+    files: tuple[Path, ...]
+    """The weight files, sorted by name; several where the weights are sharded."""
+
+
+def find_checkpoint(
+    weights: str, *, stem: str, subfolder: str | None = None, revision: str | None = None, allow_pickle: bool = False
+) -> Checkpoint:
+    """Locate a model's config and weights, fetching them from the hub where `weights` is a hub id.
+
+    Args:
+        weights: A folder, or a hub id such as `cvssp/audioldm2`. A folder that exists wins.
+        stem: How the weight files' names begin, such as `diffusion_pytorch_model`.
+        subfolder: Where to look too, such as `vae` in a pipeline's folder.
+        revision: Commit, tag or branch on the hub.
+        allow_pickle: Take pickled weights where there are no safetensors. Unpickling can run arbitrary code.
+
+    Raises:
+        ValueError: There is no such folder, no config, or no acceptable weights; or the hub cannot give them.
+    """
+    suffixes = (".safetensors", *(_PICKLE_SUFFIXES if allow_pickle else ()))
+    patterns = ["config.json", *(f"{stem}*{suffix}" for suffix in suffixes), f"{stem}*.index*.json"]
+    root = _root(weights, patterns, subfolder=subfolder, revision=revision)
+    folder = _folder_with_config(root, subfolder)
+    for suffix in suffixes:
+        if files := _unambiguous(sorted(folder.glob(f"{stem}*{suffix}")), folder):
+            return Checkpoint(folder=folder, config=_read_json(folder / "config.json"), files=tuple(files))
+    pickled = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLE_SUFFIXES)
+    if pickled:
+        raise ValueError(
+            f"{folder} holds only pickled weights ({', '.join(pickled)}), which can run code when loaded: "
+            "convert them to safetensors, or set allow_pickle: true if you trust their author"
+        )
+    raise ValueError(f"no weights in {folder}: expected {stem}.safetensors beside config.json")
+
+
+def read_config(weights: str, *, subfolder: str | None = None, revision: str | None = None) -> dict[str, Any]:
+    """Parse a model's `config.json` without fetching its weights.
+
+    Raises:
+        ValueError: As `find_checkpoint`.
+    """
+    root = _root(weights, ["config.json"], subfolder=subfolder, revision=revision)
+    return _read_json(_folder_with_config(root, subfolder) / "config.json")
+
+
+def _root(weights: str, patterns: Sequence[str], *, subfolder: str | None, revision: str | None) -> Path:
+    folder = Path(weights).expanduser()
+    if folder.is_dir():
+        return folder
+    if not _HUB_ID.fullmatch(weights):
+        raise ValueError(f"no such model folder: {weights} (a hub id would look like owner/name)")
+    nested = [f"{subfolder}/{pattern}" for pattern in patterns] if subfolder else []
+    return _from_hub(weights, [*patterns, *nested], revision)
+
+
+def _from_hub(hub_id: str, patterns: list[str], revision: str | None) -> Path:
+    # Imported here: the hub client costs more start-up time than a spec check may take.
+    import huggingface_hub
+    from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    download: Callable[..., str] = huggingface_hub.snapshot_download
+    try:
+        return Path(download(hub_id, revision=revision, allow_patterns=patterns))
+    except GatedRepoError as error:
+        raise ValueError(f"{hub_id} is gated on the hub: accept its terms there and log in (hf auth login)") from error
+    except RepositoryNotFoundError as error:
+        raise ValueError(
+            f"no folder and no hub model is called {hub_id}: check the spelling, or log in if it is private"
+        ) from error
+    except (LocalEntryNotFoundError, OSError, ValueError) as error:
+        raise ValueError(
+            f"cannot fetch {hub_id} from the hub ({_first_line(error)}) and it is not in the local cache: check the "
+            "network, or download it elsewhere and give its folder"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+
+
+def _folder_with_config(root: Path, subfolder: str | None) -> Path:
+    # A pipeline's folder has model_index.json at its top and one folder per model.
+    candidates = [root / subfolder, root] if subfolder else [root]
+    for folder in candidates:
+        if (folder / "config.json").is_file():
+            return folder
+    looked_in = " nor in ".join(str(folder) for folder in candidates)
+    raise ValueError(f"no config.json in {looked_in}: give the folder that save_pretrained (or save) wrote")
+
+
+def _unambiguous(files: list[Path], folder: Path) -> list[Path]:
+    """The files of the default variant, or of the only variant (`stem.fp16.safetensors`)."""
+    variants: dict[str, list[Path]] = {}
+    for path in files:
+        variants.setdefault(re.sub(r"-\d{5}-of-\d{5}", "", path.stem).partition(".")[2], []).append(path)
+    if len(variants) > 1 and "" not in variants:
+        raise ValueError(f"{folder} holds several variants ({', '.join(sorted(variants))}) and no default: keep one")
+    return variants.get("") or next(iter(variants.values()), [])
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise ValueError(f"{path} holds a {type(config).__name__}, expected an object of settings")
+    return config
