@@ -79,6 +79,7 @@ class EncodeWorkerSpec(Spec):
                 shape=shape if channels == 1 else (channels, *shape),
                 dtype=self.dtype,
                 description=_DESCRIPTIONS[name],
+                channel_axis=-len(shape),
             )
             for name in self.columns
         )

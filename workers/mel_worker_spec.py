@@ -50,6 +50,7 @@ class MelWorkerSpec(Spec):
                     f"{_LOG_NAMES[self.mel.log]}{self.mel.spectrum} mel, "
                     f"{'' if channels == 1 else '[channel] '}[band] [frame]"
                 ),
+                channel_axis=-2,
                 unit=f"{self.mel.log}({self.mel.spectrum})" if self.mel.log != "none" else self.mel.spectrum,
             ),
         )

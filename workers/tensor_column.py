@@ -19,5 +19,8 @@ class TensorColumn:
     description: str
     """One line for whoever opens the file."""
 
+    channel_axis: int = 0
+    """Axis whose entries have statistics of their own; negative where leading axes may be missing."""
+
     unit: str = ""
     """Physical unit of the values; empty where they have none."""

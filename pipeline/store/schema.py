@@ -78,6 +78,7 @@ def tensor_columns(schema: pa.Schema) -> dict[str, TensorColumn]:
                 shape=shape,
                 dtype=facts["dtype"],
                 description=facts.get("description", ""),
+                channel_axis=int(facts.get("channel_axis", 0)),
                 unit=facts.get("unit", ""),
             )
     return columns
@@ -152,6 +153,8 @@ def _stored_dtype(output: TensorColumn) -> np.dtype:
 
 def _tensor_facts(output: TensorColumn) -> dict[str, str]:
     facts = {"dtype": output.dtype, "description": output.description}
+    if output.channel_axis:
+        facts["channel_axis"] = str(output.channel_axis)
     return facts | {"unit": output.unit} if output.unit else facts
 
 

@@ -4,7 +4,7 @@ Floating-point sums depend on their order. These sums do not: each value, each s
 to a multiple of 2⁻²⁴ on its own (exact for float16 values), and those multiples are summed as integers. Each part
 keeps its sums in its Parquet metadata, so that the statistics of a store are a sum over footers.
 
-The channel is a tensor's first axis, or the value itself for a tensor of one axis.
+The channel is the axis that the tensor's column names, or the value itself for a tensor of one axis.
 """
 
 import functools
@@ -178,16 +178,22 @@ def _std(total: int, squares: int, count: int) -> float | None:
 
 
 def _tensors(table: pa.Table, column: TensorColumn, *, varying: bool) -> Iterable[NDArray[Any]]:
-    """Batches `[rows, channels, ...]` of a column, without copies."""
+    """Batches `[rows, channels, ...]` of a column; views where the channel is the first axis."""
     dtype = np.dtype(column.dtype).newbyteorder("<")
     if varying:
         shapes = table.column(column.name + SHAPE_SUFFIX).to_pylist()
         for value, shape in zip(table.column(column.name), shapes, strict=True):
-            yield np.frombuffer(value.as_buffer(), dtype).reshape(1, *shape)
+            yield _channels_first(np.frombuffer(value.as_buffer(), dtype).reshape(1, *shape), column)
         return
     for chunk in table.column(column.name).chunks:
         start, size = chunk.offset * chunk.type.byte_width, len(chunk) * chunk.type.byte_width
-        yield np.frombuffer(chunk.buffers()[1], dtype, size // dtype.itemsize, start).reshape(len(chunk), *column.shape)
+        values = np.frombuffer(chunk.buffers()[1], dtype, size // dtype.itemsize, start)
+        yield _channels_first(values.reshape(len(chunk), *column.shape), column)
+
+
+def _channels_first(tensors: NDArray[Any], column: TensorColumn) -> NDArray[Any]:
+    axis = column.channel_axis
+    return np.moveaxis(tensors, axis if axis < 0 else axis + 1, 1)
 
 
 def _block_sums(block: NDArray[Any], exponentials: bool, work: NDArray[np.float64]) -> list[NDArray[np.int64]] | None:

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from pipeline.store.schema import store_schema
 from pipeline.store.statistics import (
     channel_sums,
     decode_sums,
@@ -17,6 +18,8 @@ from pipeline.store.statistics import (
     table_sums,
     total_sums,
 )
+from pipeline.store.tensors import tensor_arrays
+from workers.tensor_column import TensorColumn
 
 
 def exact_sums(tensors: np.ndarray) -> tuple[list[int], list[int]]:
@@ -118,3 +121,15 @@ def test_integer_tensors_have_no_statistics() -> None:
     field = pa.field("codes", pa.binary(4), nullable=False, metadata={"dtype": "int32", "shape": "[1]"})
     table = pa.table({"codes": pa.array([b"abcd"], pa.binary(4))}, schema=pa.schema([field]))
     assert table_sums(table, table.schema) == {}
+
+
+@pytest.mark.parametrize("varying", [False, True])
+def test_the_channel_axis_is_the_one_that_the_column_names(varying: bool) -> None:
+    column = TensorColumn(name="mel", shape=(2, 3, 4), dtype="float32", description="", channel_axis=-2)
+    values = np.random.default_rng(0).standard_normal((5, 2, 3, 4)).astype(np.float32)
+    schema = store_schema([column], pa.schema([]), variable_length=varying)
+    table = pa.table(tensor_arrays(column, values, variable_length=varying))
+    fields = pa.schema([field for field in schema if field.name in table.column_names])
+    found = statistics_of(table_sums(table.cast(fields), fields)).columns["mel"]
+    np.testing.assert_allclose(found.mean, values.mean(axis=(0, 1, 3)), atol=1e-6)
+    np.testing.assert_allclose(found.std, values.std(axis=(0, 1, 3)), atol=1e-6)
