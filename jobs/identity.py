@@ -4,11 +4,12 @@ import hashlib
 import json
 from typing import Any
 
+import pyarrow as pa
 import yaml
 
 from jobs.base import RUNNING_FIELDS, Job
 from pipeline.store import location
-from pipeline.store.manifest import Manifest
+from pipeline.store.manifest import Manifest, summarise_schema
 
 IDENTITY_VERSION = 1
 """Part of every identity. Raised whenever the same spec would give other bytes than before."""
@@ -59,6 +60,27 @@ def check_same_job(job: Job, facts: dict[str, str], manifest: Manifest) -> None:
         f"output: {store} was made by another spec; what differs (there → here):\n{listed}\n"
         "Give another output, or the values that the store was made with"
     )
+
+
+def check_same_columns(store: str, manifest: Manifest, schema: pa.Schema) -> None:
+    """Refuses to add rows with other columns than the store has.
+
+    Raises:
+        ChangedJobError: the manifest of the source gained, lost or retyped columns.
+    """
+    before = {column.name: column.type for column in manifest.columns}
+    after = {column.name: column.type for column in summarise_schema(schema)}
+    changes = [
+        f"  {name}: {_shown(before.get(name))} → {_shown(after.get(name))}"
+        for name in [*before, *(name for name in after if name not in before)]
+        if before.get(name) != after.get(name)
+    ]
+    if changes:
+        raise ChangedJobError(
+            f"output: the source's columns are not those of {store} (there → here):\n"
+            + "\n".join(changes)
+            + "\nGive another output, or choose the columns to carry with source.columns"
+        )
 
 
 def differences(before: Any, after: Any, prefix: str = "") -> list[tuple[str, Any, Any]]:

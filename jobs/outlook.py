@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.base import Job
-from jobs.identity import ChangedJobError, check_same_job
-from jobs.prepare import Prepared, load_plan, prepare
+from jobs.identity import ChangedJobError, check_same_columns, check_same_job
+from jobs.prepare import Prepared, prepare
 from jobs.run import job_device
 from jobs.spec_error import as_spec_error
 from jobs.summary import format_bytes
@@ -39,10 +39,8 @@ class Outlook:
     num_stored: int
     num_quarantined: int
     num_pending: int
-    num_new: int
-    """Pending units that the store's last plan did not have."""
-    num_gone: int
-    """Stored units that are no longer in the plan."""
+    changes: str
+    """What became of the source since the last run, in words; empty if nothing or if there was none."""
     audio_seconds: float
     """Audio in all units; overlaps count twice, padding not at all."""
     pending_audio_seconds: float
@@ -73,7 +71,9 @@ def look_ahead(job: Job) -> Outlook:
         warnings = []
         if location.exists(location.join(prepared.job.output, location.MANIFEST)):
             try:
-                check_same_job(prepared.job, prepared.work.facts, load_manifest(prepared.job.output))
+                manifest = load_manifest(prepared.job.output)
+                check_same_job(prepared.job, prepared.work.facts, manifest)
+                check_same_columns(prepared.job.output, manifest, prepared.schema)
             except ChangedJobError as error:
                 warnings.append(str(error))
     return _outlook(prepared, warnings)
@@ -81,10 +81,11 @@ def look_ahead(job: Job) -> Outlook:
 
 def _outlook(prepared: Prepared, warnings: list[str]) -> Outlook:
     plan, store = prepared.plan, prepared.job.output
-    pending = pending_units(plan, store)
+    changes = prepared.changes
+    changed = pa.array(changes.changed if changes else [], pa.string())
+    to_do = (pending_units(plan, store)["sample_id"], changed)
+    pending = plan.filter(pc.or_(*(pc.is_in(plan["sample_id"], value_set=ids) for ids in to_do)))
     stored, quarantined = committed_ids(store).cast(pa.string()), quarantined_ids(store)
-    has_plan = location.exists(location.join(store, location.PLAN))
-    known = load_plan(store)["sample_id"] if has_plan else pa.chunked_array([[]], pa.string())
     errors = prepared.probes.filter(pc.is_valid(prepared.probes["error"])).select(["item", "error"])
     healthy = pending.filter(pc.is_null(pending["probe_error"]))
     num_bytes = _tensor_bytes(prepared, healthy)
@@ -99,8 +100,7 @@ def _outlook(prepared: Prepared, warnings: list[str]) -> Outlook:
         num_stored=len(stored),
         num_quarantined=len(quarantined),
         num_pending=pending.num_rows,
-        num_new=int(pc.sum(pc.invert(pc.is_in(pending["sample_id"], value_set=known))).as_py() or 0),
-        num_gone=int(pc.sum(pc.invert(pc.is_in(stored, value_set=plan["sample_id"]))).as_py() or 0),
+        changes=changes.describe() if changes else "",
         audio_seconds=pc.sum(plan["duration_seconds"]).as_py(),
         pending_audio_seconds=pc.sum(pending["duration_seconds"]).as_py() or 0.0,
         pending_bytes=num_bytes,
@@ -140,13 +140,12 @@ def describe_outlook(outlook: Outlook) -> str:
     lines.append(f"  stored     {outlook.num_stored:,}")
     if outlook.num_quarantined:
         lines.append(f"  failed     {outlook.num_quarantined:,} in an earlier run")
-    new = f", {outlook.num_new:,} of them new" if outlook.num_stored and outlook.num_new else ""
+    if outlook.changes:
+        lines.append(f"  {outlook.changes}")
     lines.append(
-        f"  to do      {outlook.num_pending:,}{new}:"
+        f"  to do      {outlook.num_pending:,}:"
         f" {format_duration(outlook.pending_audio_seconds)} of audio, {format_bytes(outlook.pending_bytes)} to write"
     )
-    if outlook.num_gone:
-        lines.append(f"  gone       {outlook.num_gone:,} stored units are no longer in the source")
     if outlook.errors:
         lines.append(f"  unreadable {len(outlook.errors):,} file(s):")
         lines += [f"    {item}: {error}" for item, error in outlook.errors[:SHOWN_ERRORS]]

@@ -9,11 +9,13 @@ import pyarrow.parquet as pq
 
 from jobs.base import DeviceKind, Job, Work
 from jobs.identity import identity
+from pipeline.changes import Changes, find_changes
 from pipeline.plan import PlanSettings, build_plan
 from pipeline.probe import probe_items
 from pipeline.progress import Progress
 from pipeline.source import list_source
 from pipeline.store import location
+from pipeline.store.part import read_part_table
 from pipeline.store.schema import store_schema
 
 UNITS = "units.parquet"
@@ -32,6 +34,8 @@ class Prepared:
     probes: pa.Table
     schema: pa.Schema
     """Of the store's parts."""
+    changes: Changes | None
+    """What became of the source since the store was last run; None for a new store."""
     num_items: int
     ignored: Counter[str]
     """Files of the source folder that are not media, by extension."""
@@ -74,7 +78,8 @@ def prepare(job: Job, device: DeviceKind, progress: Progress) -> Prepared:
         progress.phase(f"reading the headers of {num_items:,} files", f"{seen:,} done")
 
     probed(0)
-    probes = probe_items(listing.items, _known_probes(job.output), probed)
+    known = _load(job.output, PROBES)
+    probes = probe_items(listing.items, known, probed)
     settings = PlanSettings(
         segment=job.segment,
         decode=work.decode,
@@ -83,6 +88,7 @@ def prepare(job: Job, device: DeviceKind, progress: Progress) -> Prepared:
         seed=job.seed,
     )
     plan = build_plan(listing.items, probes, settings)
+    old_plan = _load(job.output, UNITS)
     channels = int(plan["bucket_channels"][0].as_py())
     outputs = work.worker.outputs(settings.padded_samples, channels)
     return Prepared(
@@ -92,6 +98,7 @@ def prepare(job: Job, device: DeviceKind, progress: Progress) -> Prepared:
         plan=plan,
         probes=probes,
         schema=store_schema(outputs, listing.metadata, variable_length=work.variable_length),
+        changes=None if old_plan is None or known is None else find_changes(old_plan, known, plan, probes),
         num_items=num_items,
         ignored=listing.ignored,
         notes=notes,
@@ -111,9 +118,12 @@ def load_plan(store: str) -> pa.Table:
     Raises:
         FileNotFoundError: there is none.
     """
-    return pq.read_table(location.join(store, location.PLAN, UNITS))
+    plan = _load(store, UNITS)
+    if plan is None:
+        raise FileNotFoundError(f"{store}: no {location.PLAN}/{UNITS}; run the job again to write it")
+    return plan
 
 
-def _known_probes(store: str) -> pa.Table | None:
-    path = location.join(store, location.PLAN, PROBES)
-    return pq.read_table(path) if location.exists(path) else None
+def _load(store: str, name: str) -> pa.Table | None:
+    path = location.join(store, location.PLAN, name)
+    return read_part_table(path) if location.exists(path) else None

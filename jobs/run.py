@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import yaml
 
 from jobs.base import DeviceKind, Job
-from jobs.identity import check_same_job
+from jobs.identity import check_same_columns, check_same_job
 from jobs.prepare import Prepared, prepare, save_plan
 from jobs.spec_error import as_spec_error
 from jobs.summary import Summary
@@ -22,9 +22,10 @@ from pipeline.graph import Stages
 from pipeline.passes import pending_units, run_passes
 from pipeline.placement import Placement, resolve_placement
 from pipeline.progress import Progress, Silent
-from pipeline.quarantine import quarantined_ids
+from pipeline.quarantine import quarantined_ids, release
 from pipeline.store import location
 from pipeline.store.manifest import Manifest, load_manifest, save_manifest
+from pipeline.store.removal import remove_units
 
 ENVIRONMENT_PACKAGES = ("latentmill", "torch", "torchaudio", "ray", "pyarrow", "numpy", "soundfile", "av", "soxr")
 
@@ -49,7 +50,7 @@ def run_job(job: Job, progress: Progress | None = None) -> Summary:
     resources = find_resources()
     with as_spec_error():
         prepared = prepare(job, job_device(job, resources), progress)
-        manifest = _open_store(prepared)
+        manifest = _open_store(prepared, progress)
         pending = pending_units(prepared.plan, prepared.job.output)
         placement = _place(prepared, resources, pending.num_rows)
     job, plan, store = prepared.job, prepared.plan, prepared.job.output
@@ -120,12 +121,29 @@ def _make(prepared: Prepared, placement: Placement, resources: Resources, progre
         run_passes(prepared.plan, prepared.job.output, stages, placement, on_pass=on_pass, on_receipt=on_receipt)
 
 
-def _open_store(prepared: Prepared) -> Manifest:
+def _follow_source(prepared: Prepared, progress: Progress) -> None:
+    """Takes out what the source no longer has, or has otherwise, so that it is made anew.
+
+    Only then is the new plan saved: a kill on the way leaves the change to be found again.
+    """
+    changes, store = prepared.changes, prepared.job.output
+    if changes is None or not changes.describe():
+        return
+    progress.note(changes.describe())
+    outdated = [*changes.changed, *changes.gone]
+    if outdated:
+        remove_units(store, outdated)
+        release(store, outdated)
+
+
+def _open_store(prepared: Prepared, progress: Progress) -> Manifest:
     """Begins a store or goes on with one of the same identity; writes its plan, spec and manifest."""
     store = prepared.job.output
     if location.exists(location.join(store, location.MANIFEST)):
         manifest = load_manifest(store)
         check_same_job(prepared.job, prepared.work.facts, manifest)
+        check_same_columns(store, manifest, prepared.schema)
+        _follow_source(prepared, progress)
         manifest = manifest.revise(state="running")
     else:
         if location.exists(location.join(store, location.DATA)):

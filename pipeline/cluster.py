@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 LOOPBACK = "127.0.0.1"
+NVIDIA_DEVICES = ("/dev/nvidiactl", "/dev/dxg")
+"""Device files of the NVIDIA driver, on Linux and on Linux under Windows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +36,7 @@ def find_resources() -> Resources:
 
         if ray.is_initialized():
             return _cluster_resources()
-    import torch
-
-    return Resources(cpus=float(len(os.sched_getaffinity(0))), gpus=float(torch.cuda.device_count()))
+    return Resources(cpus=float(len(os.sched_getaffinity(0))), gpus=float(_count_gpus()))
 
 
 @contextmanager
@@ -84,6 +84,15 @@ def _own_sigterm() -> Iterator[None]:
     yield
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, before)
+
+
+def _count_gpus() -> int:
+    """GPUs that torch can use; importing torch takes seconds, so only where there is an NVIDIA driver at all."""
+    if not any(os.path.exists(device) for device in NVIDIA_DEVICES):
+        return 0
+    import torch
+
+    return torch.cuda.device_count()
 
 
 def _connect() -> None:

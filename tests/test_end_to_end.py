@@ -143,6 +143,34 @@ def test_new_files_are_added_and_old_ones_kept(make_clips: Callable[..., Path], 
     assert digest(tmp_path / "store") == digest(tmp_path / "fresh")
 
 
+def test_changed_and_vanished_files_are_followed(make_clips: Callable[..., Path], tmp_path: Path) -> None:
+    folder = make_clips(5)
+    (folder / "late.wav").write_text("not yet a recording")
+    generous = {"limits": {"max_failed_fraction": 1}}
+    encode(folder, tmp_path / "store", **generous)
+    kept = LatentStore(tmp_path / "store").by_id("high/clip_004.wav#0", ["row_digest"])
+    (folder / "high/clip_000.wav").unlink()
+    soundfile.write(folder / "low/clip_001.flac", np.sin(np.arange(40_000) / 9), 44_100)
+    soundfile.write(folder / "late.wav", np.sin(np.arange(9000) / 9), 8000)
+    assert encode(folder, tmp_path / "store", **generous).manifest.totals.num_quarantined == 0
+    encode(folder, tmp_path / "fresh")
+    assert digest(tmp_path / "store") == digest(tmp_path / "fresh")
+    assert LatentStore(tmp_path / "store").by_id("high/clip_004.wav#0", ["row_digest"]) == kept
+
+
+def test_a_new_caption_is_stored_and_a_new_column_refused(make_clips: Callable[..., Path], tmp_path: Path) -> None:
+    folder = make_clips(3)
+    manifest = folder / "captions.csv"
+    encode(manifest, tmp_path / "store")
+    manifest.write_text(manifest.read_text().replace("a chord, number 2", "a better caption"))
+    assert encode(manifest, tmp_path / "store").num_new > 0
+    assert LatentStore(tmp_path / "store").by_id("high/clip_002.wav#0")["caption"] == "a better caption"
+    lines = manifest.read_text().splitlines()
+    manifest.write_text("\n".join([lines[0] + ",mood", *(line + ",calm" for line in lines[1:])]))
+    with pytest.raises(SpecError, match=r"columns are not those of .*\n  mood: \(unset\) → string"):
+        encode(manifest, tmp_path / "store")
+
+
 def test_another_spec_is_refused_field_by_field(store: Path, clips: Path) -> None:
     with pytest.raises(SpecError, match=r"(?s)made by another spec.*seed: 0 → 1.*model.base_channels: 8 → 4") as caught:
         encode(clips / "captions.csv", store, seed=1, model={**TINY_VAE, "base_channels": 4})

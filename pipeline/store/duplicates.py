@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from pipeline.store import location
 from pipeline.store.index import Units, list_parts, locate_units
-from pipeline.store.part import Part, read_part_table
-from pipeline.store.schema import ROW_DIGEST, content_schema
-from pipeline.store.writer import PartWriter
+from pipeline.store.part import Part
+from pipeline.store.removal import remove_rows
+from pipeline.store.schema import ROW_DIGEST
 
 
 class ConflictingUnitsError(ValueError):
@@ -47,9 +47,6 @@ def surplus(store: str, units: Units) -> NDArray[np.int64]:
 def drop_duplicates(store: str) -> int:
     """Leave each unit in one part only.
 
-    A part that loses rows is written anew under the name of the units it keeps, then the old one is removed; a kill in
-    between leaves duplicates that the next call drops.
-
     Returns:
         Number of rows dropped.
 
@@ -59,16 +56,7 @@ def drop_duplicates(store: str) -> int:
     """
     units = locate_units(store, list_parts(store))
     gone = surplus(store, units)
-    for file in np.unique(units.file[gone]).tolist():
-        path = location.join(store, location.DATA, units.files[file])
-        part = Part(path)
-        here = gone[units.file[gone] == file]
-        keep = np.ones(len(part), np.bool_)
-        keep[units.row[here]] = False
-        if keep.any():
-            table = read_part_table(path, content_schema(part.schema).names)
-            PartWriter(store, part.schema).commit(table.filter(pa.array(keep)))
-        location.remove(path)
+    remove_rows(store, units, gone)
     return len(gone)
 
 
