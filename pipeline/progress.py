@@ -138,7 +138,14 @@ class LiveProgress:
         self._detail = ""
         self._phase_started = time.monotonic()
         self._spinner = Spinner("dots")
-        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=8, transient=True)
+        self._live = Live(
+            console=console,
+            get_renderable=self._render,
+            refresh_per_second=8,
+            transient=True,
+            redirect_stdout=False,  # what is printed meanwhile belongs to the log, not above the bar
+            redirect_stderr=False,
+        )
 
     def __enter__(self) -> "LiveProgress":
         self._live.start()
