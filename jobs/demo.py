@@ -26,7 +26,9 @@ def demo(
     spec.write_text(yaml.safe_dump(_spec(source, output / "latents"), sort_keys=False))
     typer.echo(f"$ latentmill run {spec}")
     cli.run(str(spec))
-    typer.echo(f"  edit {spec} and run it again, or: latentmill plan encode_audio --set source.path=… --set output=…")
+    typer.echo(f"  latentmill plan {spec}            (edit it first, or --set source.path=… --set output=…)")
+    if not shutil.which("latentmill"):
+        typer.echo("To have `latentmill` in this shell: source .venv/bin/activate")
 
 
 def _spec(source: Path, output: Path) -> dict[str, object]:

@@ -74,6 +74,7 @@ def run_job(job: Job, progress: Progress | None = None) -> Summary:
         store=store,
         manifest=manifest,
         num_units=plan.num_rows,
+        example=plan["sample_id"][0].as_py(),
         num_new=totals.num_units - num_kept,
         num_kept=num_kept,
         new_audio_seconds=pc.sum(made["duration_seconds"]).as_py() or 0.0,

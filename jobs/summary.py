@@ -1,5 +1,7 @@
 """How a run ended, as data and in words."""
 
+import os
+import shlex
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +25,8 @@ class Summary:
     """Wall time of this run, start-up included."""
     num_units: int
     """Units in the plan."""
+    example: str
+    """Id of one of them."""
     budget_exceeded: bool
     """Whether more units failed than the spec allows."""
 
@@ -49,7 +53,8 @@ class Summary:
 def describe_summary(summary: Summary) -> str:
     """A few lines for the person who ran it, ending in what to type next."""
     totals = summary.manifest.totals
-    lines = [f"{totals.num_units:,} units of {format_duration(totals.audio_seconds)} audio in {summary.store}"]
+    store = _near(summary.store)
+    lines = [f"{totals.num_units:,} units of {format_duration(totals.audio_seconds)} audio in {store}"]
     if summary.num_new:
         speed = summary.new_audio_seconds / summary.seconds
         lines.append(
@@ -71,11 +76,17 @@ def describe_summary(summary: Summary) -> str:
         )
     lines += [
         "next:",
-        f"  latentmill status {summary.store}",
-        f"""  python -c "from pipeline.store import LatentStore; print(LatentStore('{summary.store}')[0])\"""",
-        f"""  duckdb -c "select * exclude (row_digest) from '{summary.store}/data/*.parquet' limit 5\"""",
+        f"  latentmill status {shlex.quote(store)}",
+        f"  latentmill show {shlex.quote(store)} {shlex.quote(summary.example)}",
+        f"""  python -c "from pipeline.store import LatentStore; print(LatentStore({store!r})[0])\"""",
     ]
     return "\n".join(lines)
+
+
+def _near(path: str) -> str:
+    """The path as seen from the working directory, where it lies below that."""
+    relative = os.path.relpath(path)
+    return path if relative.startswith(os.pardir) else relative
 
 
 def format_bytes(count: int) -> str:

@@ -70,6 +70,7 @@ def test_a_run_prints_what_it_made_and_what_to_type_next(undisturbed: tuple[Path
     for expected in ("starting Ray", "placement: 1 model actor(s)", "precision float32", "times real time", "next:"):
         assert expected in printed
     assert f"latentmill status {store}" in printed
+    assert f"latentmill show {store} '" in printed
     assert str(digest(store)) in printed
     for chatter in ("raylet", "INFO", "WARNING", "Dataset dataset_"):
         assert chatter not in printed
