@@ -58,7 +58,7 @@ def run_one(source: Path, output: Path) -> dict[str, int]:
             peaks["driver"] = max(peaks["driver"], private_bytes("self"))
             peaks["worker"] = max([peaks["worker"], *(private_bytes(pid) for pid in workers())])
 
-    watcher = threading.Thread(target=watch)
+    watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     run_job(
         MelJob.model_validate(

@@ -33,6 +33,7 @@ from benchmarks.report import Row, machine, print_table
 from jobs.encode_job import EncodeJob
 from jobs.prepare import prepare
 from jobs.run import run_job
+from pipeline.cluster import Resources
 from pipeline.commit import Receipt
 from pipeline.decode import WAVEFORM, decode_block
 from pipeline.model_stage import as_batch
@@ -129,7 +130,7 @@ def run_pipeline(job: EncodeJob) -> float:
 
 def run_bare_loop(job: EncodeJob) -> float:
     """Units per second of a plain loop in this process."""
-    prepared = prepare(job, "cpu", Silent())
+    prepared = prepare(job, Resources(cpus=THREADS, gpus=0), Silent())
     torch.set_num_threads(THREADS)
     worker = prepared.work.load_worker(prepared.work.worker)
     blocks = form_blocks(prepared.plan, 4 * job.microbatch)
@@ -138,7 +139,7 @@ def run_bare_loop(job: EncodeJob) -> float:
         return decode_block(block, prepared.work.decode)
 
     def compute(decoded: Any) -> int:
-        samples, channels = decoded["bucket_samples"][0].as_py(), decoded["bucket_channels"][0].as_py()
+        samples, channels = decoded["_bucket_samples"][0].as_py(), decoded["_bucket_channels"][0].as_py()
         worker(as_batch(decoded, channels, samples))
         return len(decoded[WAVEFORM])
 

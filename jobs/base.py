@@ -4,7 +4,7 @@ import os
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field
 
@@ -12,13 +12,12 @@ from pipeline.placement_spec import PlacementSpec
 from pipeline.segment_spec import SegmentSpec
 from pipeline.source_spec import SourceSpec
 from workers.audio.decode_spec import ChannelPolicy, DecodeSpec, ResampleQuality
+from workers.device_kind import DeviceKind, RequestedDevice
 from workers.mel_worker_spec import StoredDtype
-from workers.spec import Spec
+from workers.spec import PathText, Spec
 
 if TYPE_CHECKING:
     from pipeline.model_stage import Worker, WorkerSpec
-
-DeviceKind = Literal["cpu", "cuda"]
 
 RUNNING_FIELDS = frozenset({"output", "placement", "limits"})
 """The half of a spec that does not decide content; everything else does."""
@@ -59,10 +58,9 @@ class Work:
     load_worker: "Callable[[Any], Worker]"
     """Runs in each actor: settings → loaded worker."""
     alignment_samples: int
-    """Padded units are multiples of this many samples."""
+    """Padded units are multiples of this many samples: the model's grid."""
     min_samples: int
-    """And at least this long."""
-    microbatch: int
+    """And at least this long: what one frame of the front end takes."""
     variable_length: bool
     """Whether tensors of different units may differ in shape."""
     facts: dict[str, str] = field(default_factory=dict)
@@ -78,7 +76,7 @@ class Job(Spec):
     source: SourceSpec
     """What to make it from."""
 
-    output: str = Field(min_length=1)
+    output: PathText = Field(min_length=1)
     """The store: a folder that is made, or resumed."""
 
     seed: int = Field(default=0, ge=0, lt=2**63)
@@ -97,19 +95,46 @@ class Job(Spec):
     dtype: StoredDtype = "float16"
     """How tensors are stored."""
 
+    device: RequestedDevice = "auto"
+    """What the model computes on; `auto` is a GPU where there is one. Part of the identity: the last bits differ."""
+
     placement: PlacementSpec = PlacementSpec()
     """Where the job runs."""
 
     limits: LimitSpec = LimitSpec()
     """What counts as too many failures."""
 
-    @abstractmethod
-    def resolved(self, device: DeviceKind) -> tuple[Self, tuple[str, ...]]:
-        """This job with whatever it left to the machine decided, and a sentence for each decision."""
+    @property
+    def device_kind(self) -> DeviceKind:
+        """The device of a resolved job.
+
+        Raises:
+            ValueError: it is not resolved.
+        """
+        if self.device == "auto":
+            raise ValueError("device is still auto; call resolved() first")
+        return self.device
+
+    def resolved(self, num_gpus: float) -> tuple[Self, tuple[str, ...]]:
+        """This job with all that it left to the machine decided, and a sentence for each decision.
+
+        Args:
+            num_gpus: of the machine or cluster that it will run on.
+
+        Raises:
+            ValueError: it asks for a GPU and there is none.
+        """
+        if self.device == "cuda" and num_gpus <= 0:
+            raise ValueError("device: cuda is asked for, and torch finds no GPU here; set device: cpu, or look for it")
+        device: DeviceKind = "cuda" if num_gpus > 0 and self.device != "cpu" else "cpu"
+        path = self.source.path
+        paths = absolute(path) if isinstance(path, str) else tuple(absolute(one) for one in path)
+        source = self.source.model_copy(update={"path": paths})
+        return self.model_copy(update={"device": device, "source": source, "output": absolute(self.output)}), ()
 
     @abstractmethod
-    def work(self, device: DeviceKind) -> Work:
-        """What a resolved job computes on `device`; reads the model's configuration and hashes its weights.
+    def work(self) -> Work:
+        """What a resolved job computes; reads the model's configuration and hashes its weights.
 
         Raises:
             ValueError: the model cannot be found, or cannot take what the spec would give it.
@@ -119,14 +144,13 @@ class Job(Spec):
         """The half of the spec that decides content, as plain JSON values."""
         return self.model_dump(mode="json", exclude=set(RUNNING_FIELDS))
 
-    def at_absolute_paths(self) -> Self:
-        """This job with local paths that do not depend on the working directory."""
-        path = self.source.path
-        paths = absolute(path) if isinstance(path, str) else tuple(absolute(one) for one in path)
-        source = self.source.model_copy(update={"path": paths})
-        return self.model_copy(update={"source": source, "output": absolute(self.output)})
-
 
 def absolute(path: str) -> str:
-    """A local path with `~` and the working directory filled in."""
+    """A local path with `~` and the working directory filled in.
+
+    Raises:
+        ValueError: it is a URI.
+    """
+    if "://" in path:
+        raise ValueError(f"{path}: only local paths are supported so far; mount the storage, or copy the data")
     return os.path.abspath(os.path.expanduser(path))

@@ -1,6 +1,7 @@
 """The command line. Torch and Ray are imported where they are needed, so that help and spec errors come at once."""
 
 import json
+import os
 import shlex
 import signal
 import sys
@@ -14,8 +15,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jobs.base import absolute
 from jobs.load import job_kinds, load_job
-from jobs.spec_error import SpecError
+from jobs.spec_error import SpecError, as_spec_error
 
 if TYPE_CHECKING:
     from jobs.base import Job
@@ -52,7 +54,15 @@ class Exit(IntEnum):
 
 
 @app.command()
-def run(spec: SpecArgument, overrides: SetOption = None, as_json: JsonOption = False) -> None:
+def run(
+    spec: SpecArgument,
+    overrides: SetOption = None,
+    prune: Annotated[bool, typer.Option("--prune", help="Take out units that the source no longer gives.")] = False,
+    retry_quarantined: Annotated[
+        bool, typer.Option("--retry-quarantined", help="Try units again that failed in earlier runs.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Run a job, or resume it.
 
     What the store already holds is kept; whatever stops a run, the same command goes on from there.
@@ -61,13 +71,13 @@ def run(spec: SpecArgument, overrides: SetOption = None, as_json: JsonOption = F
     from jobs.run import run_job
     from jobs.summary import describe_summary
 
-    with _terminate_as_interrupt(), _on_screen(job, as_json) as progress:
+    with _interruptible(), _on_screen(job, as_json) as progress:
         try:
-            summary = run_job(job, progress)
+            summary = run_job(job, progress, prune=prune, retry_quarantined=retry_quarantined)
         except KeyboardInterrupt:
             command = shlex.join(["latentmill", "run", spec, *(f"--set={text}" for text in overrides or [])])
             progress.note(f"interrupted; everything committed is kept. To go on:\n  {command}")
-            raise typer.Exit(Exit.INTERRUPTED) from None
+            raise
     typer.echo(json.dumps(summary.as_json(), indent=2) if as_json else describe_summary(summary))
     if summary.budget_exceeded:
         raise typer.Exit(Exit.BUDGET_EXCEEDED)
@@ -80,9 +90,13 @@ def plan(spec: SpecArgument, overrides: SetOption = None, as_json: JsonOption = 
     Units, hours of audio, bytes to be written, what changed since the last run, files that cannot be read, warnings.
     """
     job = load_job(spec, overrides or [])
-    from jobs.outlook import describe_outlook, look_ahead
+    from rich.console import Console
 
-    outlook = look_ahead(job)
+    from jobs.outlook import describe_outlook, look_ahead
+    from pipeline.progress import LiveProgress
+
+    with _interruptible(), LiveProgress(Console(stderr=True)) as progress:
+        outlook = look_ahead(job, progress)
     typer.echo(json.dumps(outlook.as_json(), indent=2) if as_json else describe_outlook(outlook))
 
 
@@ -119,11 +133,14 @@ def main() -> None:
     """Runs the command line and exits with the codes of `Exit`."""
     try:
         app()
-    except (SpecError, FileNotFoundError) as error:
+    except KeyboardInterrupt:
+        sys.exit(Exit.INTERRUPTED)
+    except SpecError as error:
         typer.echo(f"latentmill: {error}", err=True)
         sys.exit(Exit.USAGE)
     except Exception as error:  # noqa: BLE001 (the last place that can say anything)
-        typer.echo(f"latentmill: {type(error).__name__}: {error}", err=True)
+        notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", []))
+        typer.echo(f"latentmill: {type(error).__name__}: {error}{notes}", err=True)
         sys.exit(Exit.FAILED)
 
 
@@ -134,8 +151,13 @@ def _on_screen(job: "Job", quiet: bool) -> "Iterator[Progress]":
 
     from pipeline.chatter import chatter_to
     from pipeline.progress import LiveProgress, PlainProgress, Silent
+    from pipeline.store.location import LOGS
 
-    log = Path(job.at_absolute_paths().output, "logs", f"{datetime.now(UTC):%Y%m%d-%H%M%S}.log")
+    with as_spec_error():
+        log = Path(absolute(job.output), LOGS, f"{datetime.now(UTC):%Y%m%d-%H%M%S}.log")
+    there = next(folder for folder in log.parents if folder.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK)):
+        raise SpecError(f"output: cannot write to {job.output}: {there} is read-only, or no folder")
     with chatter_to(log) as terminal:
         try:
             if quiet:
@@ -154,8 +176,8 @@ def _on_screen(job: "Job", quiet: bool) -> "Iterator[Progress]":
 
 
 @contextmanager
-def _terminate_as_interrupt() -> Iterator[None]:
-    """SIGTERM stops a job as Ctrl-C does."""
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C and SIGTERM stop what is below in the same way, and exit with 130."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -163,5 +185,7 @@ def _terminate_as_interrupt() -> Iterator[None]:
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
+    except KeyboardInterrupt:
+        raise typer.Exit(Exit.INTERRUPTED) from None
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -1,9 +1,8 @@
 """`kind: encode`: recordings → VAE latents."""
 
-import os
 from typing import TYPE_CHECKING, Literal, Self
 
-from jobs.base import DeviceKind, Job, Work, absolute
+from jobs.base import Job, Work
 from workers.audio.decode_spec import DecodeSpec
 from workers.audio.mel_spec import MelSpec
 from workers.encode_worker_spec import EncodeWorkerSpec
@@ -34,20 +33,19 @@ class EncodeJob(Job):
     precision: RequestedPrecision = "auto"
     """What the VAE computes in; `auto` is bfloat16 on GPUs and on CPUs with AMX, float32 elsewhere."""
 
-    def resolved(self, device: DeviceKind) -> tuple[Self, tuple[str, ...]]:
-        """Decides the precision."""
-        precision, reason = resolve_precision(self.precision, device)
-        weights = absolute(self.model.weights) if os.path.exists(os.path.expanduser(self.model.weights)) else None
-        model = self.model if weights is None else self.model.model_copy(update={"weights": weights})
-        notes = [f"precision {reason}"] if self.precision == "auto" else []
-        if isinstance(model, AudioVaeSpec) and model.weights == "embedded" and not model.is_trained:
-            notes.append("weights are untrained: this version embeds none, so `embedded` is a seeded initialisation")
-        return self.model_copy(update={"precision": precision, "model": model}), tuple(notes)
+    def resolved(self, num_gpus: float) -> tuple[Self, tuple[str, ...]]:
+        """Decides the device, the precision and which files the weights are."""
+        job, notes = super().resolved(num_gpus)
+        precision, reason = resolve_precision(self.precision, job.device_kind)
+        model, model_notes = self.model.resolved()
+        if self.precision == "auto":
+            notes += (f"precision {reason}",)
+        return job.model_copy(update={"precision": precision, "model": model}), notes + model_notes
 
-    def work(self, device: DeviceKind) -> Work:
+    def work(self) -> Work:
         """Mel and VAE in one worker."""
         if self.audio.channels == "keep":
-            raise ValueError("audio.channels is keep, but a VAE's latents need one number of channels: mono or stereo")
+            raise ValueError("audio.channels is keep, but latents need one number of channels: set mono or stereo")
         if self.precision == "auto":
             raise ValueError("precision is still auto; call resolved() first")
         worker = EncodeWorkerSpec(
@@ -56,7 +54,7 @@ class EncodeJob(Job):
             latent=self.latent,
             precision=self.precision,
             microbatch=self.microbatch,
-            device=device,
+            device=self.device_kind,
             channels=2 if self.audio.channels == "stereo" else 1,
             dtype=self.dtype,
         )
@@ -66,7 +64,6 @@ class EncodeJob(Job):
             load_worker=_load,
             alignment_samples=worker.alignment_samples,
             min_samples=self.mel.min_samples,
-            microbatch=self.microbatch,
             variable_length=self.segment.tail == "keep",
             facts={"weights": weights_digest(self.model)},
         )

@@ -15,6 +15,15 @@ IDENTITY_VERSION = 1
 """Part of every identity. Raised whenever the same spec would give other bytes than before."""
 
 
+NOT_CONTENT = {
+    "source": {"path"},
+    "mel": {"preset"},
+    "model": {"weights", "revision", "allow_pickle"},
+}
+"""Fields of the content half that do not decide content themselves: where files lie (the plan compares recordings, the
+facts hold the digest of weights), and a name for values that are spelt out beside it."""
+
+
 class ChangedJobError(ValueError):
     """The store was made by another spec."""
 
@@ -27,9 +36,9 @@ def identity(job: Job, facts: dict[str, str]) -> str:
         facts: of its `Work`.
     """
     content = job.content()
-    if "weights" in facts:
-        # The bytes count, not where they lie.
-        content["model"] = {key: value for key, value in content["model"].items() if key != "weights"}
+    for name, fields in NOT_CONTENT.items():
+        if isinstance(content.get(name), dict):
+            content[name] = {key: value for key, value in content[name].items() if key not in fields}
     canonical = {"version": IDENTITY_VERSION, "content": content, "facts": facts}
     return hashlib.sha256(json.dumps(canonical, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
@@ -48,7 +57,7 @@ def check_same_job(job: Job, facts: dict[str, str], manifest: Manifest) -> None:
     if identity(job, facts) == manifest.identity:
         return
     store = job.output
-    before = yaml.safe_load(location.read_bytes(location.join(store, location.JOB)))
+    before = recorded_spec(store) or {}
     content = {key: value for key, value in before.items() if key not in RUNNING_FIELDS}
     changes = [f"  {name}: {_shown(old)} → {_shown(new)}" for name, old, new in differences(content, job.content())] + [
         f"  {name}: {_shown(manifest.environment.get(name))} → {_shown(value)}"
@@ -79,8 +88,21 @@ def check_same_columns(store: str, manifest: Manifest, schema: pa.Schema) -> Non
         raise ChangedJobError(
             f"output: the source's columns are not those of {store} (there → here):\n"
             + "\n".join(changes)
-            + "\nGive another output, or choose the columns to carry with source.columns"
+            + "\nGive another output, or the columns that the store was made with"
         )
+
+
+def recorded_spec(store: str) -> dict[str, Any] | None:
+    """The spec that a store was begun with, as plain values; None if there is none that can be read."""
+    if not location.exists(location.join(store, location.MANIFEST)) and not location.exists(
+        location.join(store, location.DATA)
+    ):
+        return None  # a job.yaml beside neither is somebody's own
+    try:
+        spec = yaml.safe_load(location.read_bytes(location.join(store, location.JOB)))
+    except (OSError, yaml.YAMLError):
+        return None
+    return spec if isinstance(spec, dict) else None
 
 
 def differences(before: Any, after: Any, prefix: str = "") -> list[tuple[str, Any, Any]]:

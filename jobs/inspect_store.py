@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.prepare import load_plan
-from jobs.spec_error import SpecError
+from jobs.spec_error import SpecError, as_spec_error
 from jobs.summary import format_bytes
+from pipeline.pending import pending_units
 from pipeline.progress import format_duration
 from pipeline.quarantine import read_quarantine
 from pipeline.store import location
@@ -31,7 +32,8 @@ def store_status(store: str) -> dict[str, Any]:
         SpecError: there is no store.
     """
     manifest = _manifest(store)
-    plan = load_plan(store)
+    with as_spec_error():
+        plan = load_plan(store)
     quarantine = read_quarantine(store)
     ids = committed_ids(store).cast(pa.string()).unique()
     stored = plan.filter(pc.is_in(plan["sample_id"], value_set=ids))
@@ -44,7 +46,7 @@ def store_status(store: str) -> dict[str, Any]:
         "num_units": plan.num_rows,
         "num_stored": len(ids),
         "num_quarantined": quarantine.num_rows,
-        "num_pending": plan.num_rows - stored.num_rows - quarantine.num_rows,
+        "num_pending": pending_units(plan, store).num_rows,
         "audio_seconds": pc.sum(stored["duration_seconds"]).as_py() or 0.0,
         "num_parts": len(parts),
         "num_bytes": sum(parts.values()),
@@ -64,8 +66,9 @@ def store_status(store: str) -> dict[str, Any]:
 
 def describe_status(status: dict[str, Any]) -> str:
     """A screen of text for a person."""
+    complete = not status["num_pending"]
     lines = [
-        f"{status['store']}: {status['kind']}, {_STATES[status['state']]}",
+        f"{status['store']}: {status['kind']}, {_STATES[status['state'] if complete else 'running']}",
         f"  stored   {status['num_stored']:,} of {status['num_units']:,} units,"
         f" {format_duration(status['audio_seconds'])} of audio,"
         f" {format_bytes(status['num_bytes'])} in {status['num_parts']:,} file(s)",

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 import jobs
 from jobs.base import Job
-from jobs.spec_error import Path, SpecError, choose, explain
+from jobs.spec_error import Path, SpecError, choose, explain, field_path
 
 RECIPES = FilePath(__file__).parent / "recipes"
 _SUFFIX = "_job"
@@ -59,10 +59,10 @@ def find_spec(spec: str | FilePath) -> FilePath:
         SpecError: there is neither.
     """
     path = FilePath(spec).expanduser()
-    recipe = RECIPES / path.with_suffix(".yaml").name
+    recipe = RECIPES / f"{spec}.yaml"
     if path.is_file():
         return path
-    if recipe.is_file():
+    if len(FilePath(spec).parts) == 1 and recipe.is_file():
         return recipe
     names = ", ".join(sorted(file.stem for file in RECIPES.glob("*.yaml")))
     problem = "is a folder, not a spec file" if path.is_dir() else "no such file"
@@ -76,6 +76,7 @@ class SpecDocument:
         self.name = name
         self.values = values
         self._places = places
+        self._texts: dict[Path, str] = {}
 
     @classmethod
     def read(cls, path: FilePath) -> "SpecDocument":
@@ -112,10 +113,7 @@ class SpecDocument:
         keys = name.strip().split(".")
         if not equals or not all(keys):
             raise SpecError(f"--set {text}: write it as field=value, such as --set placement.actors=2")
-        try:
-            value = yaml.safe_load(value_text)
-        except yaml.YAMLError as error:
-            raise SpecError(f"--set {text}: the value is not valid YAML: {getattr(error, 'problem', error)}") from error
+        value = _override_value(text, value_text.strip())
         target = self.values
         for depth, key in enumerate(keys[:-1], start=1):
             inner = target.get(key)
@@ -126,6 +124,7 @@ class SpecDocument:
             target = inner
         target[keys[-1]] = value
         self._places[tuple(keys)] = f"--set {text}"
+        self._texts[tuple(keys)] = value_text.strip()
 
     def check(self) -> Job:
         """The job that these values describe.
@@ -143,7 +142,22 @@ class SpecDocument:
         try:
             return kinds[kind].model_validate(self.values)
         except ValidationError as error:
+            if self._take_as_text(error):
+                return self.check()
             raise explain(error, self.values, kinds[kind], self._where) from error
+
+    def _take_as_text(self, error: ValidationError) -> bool:
+        """Takes overrides literally that YAML read as a number or a date where a text belongs, as in output=2024."""
+        taken = False
+        for detail in error.errors(include_url=False):
+            path = field_path(detail, self.values)
+            if detail["type"] == "string_type" and path in self._texts:
+                target = self.values
+                for key in path[:-1]:
+                    target = target[str(key)]
+                target[str(path[-1])] = self._texts.pop(path)
+                taken = True
+        return taken
 
     def _where(self, path: Path) -> str:
         """Where the value at `path` was written, or else the nearest thing around it."""
@@ -151,6 +165,19 @@ class SpecDocument:
             if path[:end] in self._places:
                 return self._places[path[:end]]
         return self.name
+
+
+def _override_value(override: str, text: str) -> Any:
+    """The value of an override: YAML, or the text itself where a shell user means no YAML, as in `*.flac` or `a #1`."""
+    structured = text.startswith(("[", "{", '"', "'"))
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        if structured:
+            problem = getattr(error, "problem", error)
+            raise SpecError(f"--set {override}: the value is not valid YAML: {problem}") from error
+        return text
+    return text if " #" in text and not structured else value
 
 
 def _note_lines(node: yaml.Node, path: Path, file: FilePath, places: dict[Path, str]) -> None:

@@ -1,8 +1,8 @@
 """`kind: mel`: recordings → log-mel spectrograms."""
 
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal
 
-from jobs.base import DeviceKind, Job, Work
+from jobs.base import Job, Work
 from workers.audio.decode_spec import DecodeSpec
 from workers.audio.mel_spec import MelSpec
 from workers.mel_worker_spec import MelWorkerSpec
@@ -20,20 +20,15 @@ class MelJob(Job):
     mel: MelSpec = MelSpec()
     """The front end."""
 
-    def resolved(self, device: DeviceKind) -> tuple[Self, tuple[str, ...]]:  # noqa: ARG002 (mels are float32 anywhere)
-        """Nothing is left to the machine."""
-        return self, ()
-
-    def work(self, device: DeviceKind) -> Work:
+    def work(self) -> Work:
         """The front end alone."""
-        worker = MelWorkerSpec(mel=self.mel, microbatch=self.microbatch, device=device, dtype=self.dtype)
+        worker = MelWorkerSpec(mel=self.mel, microbatch=self.microbatch, device=self.device_kind, dtype=self.dtype)
         return Work(
             decode=DecodeSpec(sample_rate=self.mel.sample_rate, **self.audio.model_dump()),
             worker=worker,
             load_worker=_load,
             alignment_samples=worker.alignment_samples,
             min_samples=self.mel.min_samples,
-            microbatch=self.microbatch,
             variable_length=self.segment.tail == "keep" or self.audio.channels == "keep",
         )
 

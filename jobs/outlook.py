@@ -6,24 +6,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.base import Job
-from jobs.identity import ChangedJobError, check_same_columns, check_same_job
+from jobs.begin import check_store
 from jobs.prepare import Prepared, prepare
-from jobs.run import job_device
 from jobs.spec_error import as_spec_error
 from jobs.summary import format_bytes
 from pipeline.cluster import find_resources
-from pipeline.passes import pending_units
-from pipeline.progress import Silent, format_duration
+from pipeline.pending import pending_units
+from pipeline.progress import Progress, Silent, format_duration
 from pipeline.quarantine import quarantined_ids
 from pipeline.store import location
 from pipeline.store.index import committed_ids
-from pipeline.store.manifest import load_manifest
 from pipeline.store.schema import tensor_columns
+from pipeline.store.tensors import tensor_bytes
 
 SHOWN_ERRORS = 5
 
@@ -59,22 +57,22 @@ class Outlook:
         return values | {"tensors": {name: {"shape": s, "dtype": d} for name, (s, d) in self.tensors.items()}}
 
 
-def look_ahead(job: Job) -> Outlook:
+def look_ahead(job: Job, progress: Progress | None = None) -> Outlook:
     """Prepares `job` as a run would, and compares with what its store holds.
 
     Raises:
         SpecError: the spec does not fit the model, the source, the machine, or the store.
     """
     with as_spec_error():
+        progress = progress or Silent()
+        progress.phase("looking at the machine")
         resources = find_resources()
-        prepared = prepare(job, job_device(job, resources), Silent())
+        prepared = prepare(job, resources, progress)
         warnings = []
         if location.exists(location.join(prepared.job.output, location.MANIFEST)):
             try:
-                manifest = load_manifest(prepared.job.output)
-                check_same_job(prepared.job, prepared.work.facts, manifest)
-                check_same_columns(prepared.job.output, manifest, prepared.schema)
-            except ChangedJobError as error:
+                check_store(prepared, prune=False)
+            except ValueError as error:
                 warnings.append(str(error))
     return _outlook(prepared, warnings)
 
@@ -82,12 +80,12 @@ def look_ahead(job: Job) -> Outlook:
 def _outlook(prepared: Prepared, warnings: list[str]) -> Outlook:
     plan, store = prepared.plan, prepared.job.output
     changes = prepared.changes
-    changed = pa.array(changes.changed if changes else [], pa.string())
+    changed = pa.array(changes.changed, pa.string())
     to_do = (pending_units(plan, store)["sample_id"], changed)
     pending = plan.filter(pc.or_(*(pc.is_in(plan["sample_id"], value_set=ids) for ids in to_do)))
     stored, quarantined = committed_ids(store).cast(pa.string()), quarantined_ids(store)
     errors = prepared.probes.filter(pc.is_valid(prepared.probes["error"])).select(["item", "error"])
-    healthy = pending.filter(pc.is_null(pending["probe_error"]))
+    healthy = pending.filter(pc.is_null(pending["_probe_error"]))
     num_bytes = _tensor_bytes(prepared, healthy)
     free = _free_bytes(store)
     if free is not None and num_bytes > free:
@@ -100,7 +98,7 @@ def _outlook(prepared: Prepared, warnings: list[str]) -> Outlook:
         num_stored=len(stored),
         num_quarantined=len(quarantined),
         num_pending=pending.num_rows,
-        changes=changes.describe() if changes else "",
+        changes=changes.describe() if location.exists(location.join(store, location.MANIFEST)) else "",
         audio_seconds=pc.sum(plan["duration_seconds"]).as_py(),
         pending_audio_seconds=pc.sum(pending["duration_seconds"]).as_py() or 0.0,
         pending_bytes=num_bytes,
@@ -114,9 +112,9 @@ def _outlook(prepared: Prepared, warnings: list[str]) -> Outlook:
 
 
 def _tensor_bytes(prepared: Prepared, units: pa.Table) -> int:
-    shapes = Counter(zip(units["bucket_samples"].to_pylist(), units["bucket_channels"].to_pylist(), strict=True))
+    shapes = Counter(zip(units["_bucket_samples"].to_pylist(), units["_bucket_channels"].to_pylist(), strict=True))
     return sum(
-        count * np.dtype(column.dtype).itemsize * int(np.prod(column.shape))
+        count * tensor_bytes(column)
         for (samples, channels), count in shapes.items()
         for column in prepared.work.worker.outputs(samples, channels)
     )

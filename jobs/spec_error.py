@@ -56,7 +56,7 @@ def explain(
     """
     problems: dict[Path, list[str]] = {}
     for detail in error.errors(include_url=False):
-        path = _field_path(detail["loc"], given)
+        path = field_path(detail, given)
         if detail["type"].startswith("union_tag"):
             path = (*path, "kind")
         problems.setdefault(path, [])
@@ -105,22 +105,18 @@ def _shown(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _field_path(location: Sequence[str | int], given: Mapping[str, Any]) -> Path:
-    """Pydantic's location without what names a union's member rather than a field."""
+def field_path(detail: Any, given: Mapping[str, Any]) -> Path:
+    """Where one of pydantic's errors lies, without what names a union's member rather than a field."""
     path: list[str | int] = []
     value: Any = given
-    for index, part in enumerate(location):
-        last = index == len(location) - 1
-        if isinstance(value, Mapping) and isinstance(part, str):
-            if part in value:
-                path.append(part)
-                value = value[part]
-            elif last:
-                path.append(part)
-        elif isinstance(value, Sequence) and not isinstance(value, str) and isinstance(part, int) and part < len(value):
+    for part in detail["loc"]:
+        in_mapping = isinstance(value, Mapping) and part in value
+        in_list = isinstance(value, list | tuple) and isinstance(part, int) and part < len(value)
+        if in_mapping or in_list:
             path.append(part)
             value = value[part]
-    return tuple(path)
+    names_a_field = detail["type"] in ("missing", "extra_forbidden")
+    return (*path, detail["loc"][-1]) if names_a_field and detail["loc"][-1] not in path[-1:] else tuple(path)
 
 
 def _fields_beside(path: Path, model: type[BaseModel], given: Mapping[str, Any]) -> list[str]:

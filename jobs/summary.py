@@ -27,6 +27,8 @@ class Summary:
     """Units in the plan."""
     example: str
     """Id of one of them."""
+    notes: tuple[str, ...]
+    """Choices that the spec left to the machine, one sentence each."""
     budget_exceeded: bool
     """Whether more units failed than the spec allows."""
 
@@ -42,6 +44,7 @@ class Summary:
             "num_kept": self.num_kept,
             "num_quarantined": totals.num_quarantined,
             "budget_exceeded": self.budget_exceeded,
+            "notes": list(self.notes),
             "audio_seconds": totals.audio_seconds,
             "num_bytes": totals.num_bytes,
             "seconds": self.seconds,
@@ -74,6 +77,7 @@ def describe_summary(summary: Summary) -> str:
         lines.append(
             f"  failed    {totals.num_quarantined:,} ({share:.1%}){over}: see latentmill status {summary.store}"
         )
+    lines += [f"  note      {note}" for note in summary.notes]
     lines += [
         "next:",
         f"  latentmill status {shlex.quote(store)}",

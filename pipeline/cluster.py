@@ -3,12 +3,14 @@
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 LOOPBACK = "127.0.0.1"
+CONNECT_SECONDS = 5.0
 NVIDIA_DEVICES = ("/dev/nvidiactl", "/dev/dxg")
 """Device files of the NVIDIA driver, on Linux and on Linux under Windows."""
 
@@ -48,14 +50,14 @@ def ray_cluster(resources: Resources) -> Iterator[None]:
     import ray
 
     if ray.is_initialized():
-        configure_ray_data()
-        yield
+        with tolerant_ray_data():
+            yield
         return
     with _own_sigterm():
         _start(resources)
-    configure_ray_data()
     try:
-        yield
+        with tolerant_ray_data():
+            yield
     finally:
         ray.shutdown()
 
@@ -98,6 +100,15 @@ def _count_gpus() -> int:
 def _connect() -> None:
     import ray
 
+    address = os.environ["RAY_ADDRESS"]
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        try:
+            socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+        except OSError as error:
+            raise ValueError(
+                f"RAY_ADDRESS is {address}, where nothing answers ({error}); start Ray or unset it"
+            ) from error
     ray.init(log_to_driver=False, logging_level=logging.WARNING)
 
 
@@ -108,10 +119,15 @@ def _cluster_resources() -> Resources:
     return Resources(cpus=found.get("CPU", 0.0), gpus=found.get("GPU", 0.0))
 
 
-def configure_ray_data() -> None:
-    """Lets a pass go on past blocks that fail: the pass loop comes back to their units."""
+@contextmanager
+def tolerant_ray_data() -> Iterator[None]:
+    """Lets passes go on past blocks that fail, since the pass loop comes back to their units; then as it was before."""
     import ray.data
 
     context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.max_errored_blocks = -1
+    before = context.enable_progress_bars, context.max_errored_blocks
+    context.enable_progress_bars, context.max_errored_blocks = False, -1
+    try:
+        yield
+    finally:
+        context.enable_progress_bars, context.max_errored_blocks = before

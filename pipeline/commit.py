@@ -1,13 +1,22 @@
 """Computed blocks → files of the store: the last stage, whose return values are receipts."""
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, TypedDict
 
 import pyarrow as pa
 
 from pipeline.failure import healthy, read_failures
 from pipeline.quarantine import Failure, write_quarantine
 from pipeline.store.writer import PartWriter
+
+
+class Suspect(TypedDict):
+    """A unit that failed, alone or with its block, and the error that it failed with."""
+
+    sample_id: str
+    stage: str
+    error_type: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,12 +27,22 @@ class Receipt:
     audio_seconds: float = 0.0
     num_bytes: int = 0
     num_quarantined: int = 0
-    num_isolate: int = 0
-    """Units whose block failed as a whole: left pending for a smaller block."""
-    reason: str = ""
-    """Why the units to isolate failed."""
+    suspects: list[Suspect] = field(default_factory=list)
+    """Units that failed and may be innocent: left pending for a smaller block."""
     store_error: str = ""
     """Why nothing could be written: the store's fault, not the units'."""
+
+
+RECEIPT_SCHEMA = pa.schema(
+    [
+        pa.field("num_units", pa.int64()),
+        pa.field("audio_seconds", pa.float64()),
+        pa.field("num_bytes", pa.int64()),
+        pa.field("num_quarantined", pa.int64()),
+        pa.field("suspects", pa.list_(pa.struct([(name, pa.string()) for name in Suspect.__annotations__]))),
+        pa.field("store_error", pa.string()),
+    ]
+)
 
 
 class Commit:
@@ -42,7 +61,7 @@ class Commit:
             receipt = self._commit(block)
         except Exception as error:  # noqa: BLE001 (the driver stops the job with it)
             receipt = Receipt(store_error=f"{type(error).__name__}: {error}")
-        return pa.Table.from_pylist([asdict(receipt)])
+        return pa.Table.from_pylist([asdict(receipt)], RECEIPT_SCHEMA)
 
     def _commit(self, block: pa.Table) -> Receipt:
         failures = read_failures(block)
@@ -61,12 +80,12 @@ class Commit:
         ]
         if quarantined:
             write_quarantine(self._store, quarantined)
-        isolate = [failure for failure in failures if failure is not None and failure.isolate]
-        receipt = Receipt(
-            num_quarantined=len(quarantined),
-            num_isolate=len(isolate),
-            reason=isolate[0].reason if isolate else "",
-        )
+        suspects = [
+            Suspect(sample_id=name, stage=failure.stage, error_type=failure.error_type, reason=failure.reason)
+            for name, failure in zip(block["sample_id"].to_pylist(), failures, strict=True)
+            if failure is not None and failure.isolate
+        ]
+        receipt = Receipt(num_quarantined=len(quarantined), suspects=suspects)
         good = block.filter(healthy(block))
         if not good.num_rows:
             return receipt

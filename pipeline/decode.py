@@ -12,7 +12,7 @@ from workers.audio.decode_spec import DecodeSpec
 from workers.media.decode import Span, decode_spans
 from workers.media.errors import MediaError
 
-WAVEFORM = "waveform"
+WAVEFORM = "_waveform"
 """Column of the decoded block: float32 [channels, samples] as fixed-size binary, zero-padded to the bucket's length."""
 
 
@@ -29,14 +29,14 @@ def decode_block(units: pa.Table, spec: DecodeSpec) -> pa.Table:
     Returns:
         `units` with the waveform and failure columns.
     """
-    shape = (units["bucket_channels"][0].as_py(), units["bucket_samples"][0].as_py())
+    shape = (units["_bucket_channels"][0].as_py(), units["_bucket_samples"][0].as_py())
     waveforms = np.zeros((units.num_rows, *shape), np.float32)
-    failures = [None if error is None else _failure("probe", error) for error in units["probe_error"].to_pylist()]
+    failures = [None if error is None else _failure("probe", error) for error in units["_probe_error"].to_pylist()]
     rows = zip(
         range(units.num_rows),
-        units["path"].to_pylist(),
-        units["start_sample"].to_pylist(),
-        units["num_samples"].to_pylist(),
+        units["_path"].to_pylist(),
+        units["_start_sample"].to_pylist(),
+        units["_num_samples"].to_pylist(),
         strict=True,
     )
     readable = (row for row in rows if failures[row[0]] is None)

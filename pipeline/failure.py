@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-FAILURE = "failure"
+FAILURE = "_failure"
 _TYPE = pa.struct(
     [
         pa.field("stage", pa.string()),
@@ -31,7 +31,7 @@ class BlockFailure:
     """One line for the quarantine table."""
 
     isolate: bool = False
-    """The whole block failed and this unit may be innocent: it is tried again in a smaller block, not quarantined."""
+    """This unit may be innocent, its block or its machine to blame: it is tried again in a smaller block."""
 
 
 def with_failures(block: pa.Table, failures: Sequence[BlockFailure | None]) -> pa.Table:

@@ -1,5 +1,7 @@
 """Waveforms → tensors: the model stage, run as actors that each hold one worker."""
 
+import functools
+import os
 import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
@@ -40,31 +42,33 @@ class ModelStage:
         import torch
 
         torch.set_num_threads(threads)
-        self._spec = spec
         self._variable_length = variable_length
         self._worker = load(spec)
+        self._outputs = functools.cache(spec.outputs)
 
     def __call__(self, block: pa.Table) -> pa.Table:
         """Replaces the waveform column by the worker's tensors.
 
-        Rows that failed before pass through untouched. When the worker raises, a unit that is alone in its block fails
-        with that reason; the units of a larger block are marked to be tried again in smaller ones.
+        Rows that failed before pass through untouched. When the worker raises, all units of the block are marked to be
+        tried again in smaller ones.
         """
         failures = read_failures(block)
         rows = np.flatnonzero(healthy(block).to_numpy())
-        channels, samples = block["bucket_channels"][0].as_py(), block["bucket_samples"][0].as_py()
-        columns = self._spec.outputs(samples, channels)
+        channels, samples = block["_bucket_channels"][0].as_py(), block["_bucket_samples"][0].as_py()
+        columns = self._outputs(samples, channels)
         tensors: Mapping[str, Tensor] = {}
         if len(rows):
             whole = block if len(rows) == block.num_rows else block.take(pa.array(rows))
             try:
                 tensors = self._worker(as_batch(whole, channels, samples))
-            except Exception as error:  # noqa: BLE001 (whatever a model raises is a fact about these units)
+            except Exception as error:  # noqa: BLE001 (whatever a model raises may be a fact about these units)
+                if "CUDA error" in str(error):
+                    os._exit(1)  # the context is lost: every later block would fail here, and a new actor will not
                 failure = BlockFailure(
                     stage="model",
                     error_type=type(error).__name__,
                     reason=" ".join(str(error).split()),
-                    isolate=block.num_rows > 1,
+                    isolate=True,
                 )
                 for row in rows:
                     failures[row] = failure
@@ -89,7 +93,7 @@ def as_batch(block: pa.Table, channels: int, samples: int) -> dict[str, "Tensor"
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return {
             "waveform": torch.from_numpy(values[: len(waveform) * channels * samples].reshape(-1, channels, samples)),
-            "num_samples": torch.from_numpy(block["num_samples"].to_numpy()),
+            "num_samples": torch.from_numpy(block["_num_samples"].to_numpy()),
             "seed": torch.from_numpy(block["seed"].to_numpy().view(np.int64)),
         }
 

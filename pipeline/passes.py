@@ -1,33 +1,32 @@
-"""The pass loop: run what is pending until nothing is, narrowing down whatever takes a process with it."""
+"""The pass loop: run what is pending until nothing is, narrowing down whatever takes a process with it.
+
+A unit that kills its process takes its block along, and the blocks that wait for the same actor. What is pending after
+a pass goes again in blocks an eighth of the size; units that fail even alone, in two passes, are quarantined. If
+nothing at all comes through, the fault lies elsewhere, and no unit is quarantined for it.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from pipeline.commit import Receipt
+from pipeline.commit import Receipt, Suspect
 from pipeline.graph import Stages, build_graph, run_graph
+from pipeline.pending import pending_units
 from pipeline.placement import Placement
 from pipeline.plan import form_blocks
-from pipeline.quarantine import Failure, quarantined_ids, write_quarantine
-from pipeline.store.index import committed_ids
+from pipeline.quarantine import Failure, write_quarantine
 
 SHRINK = 8
 """Blocks of the next pass are this many times smaller."""
 LONE_PASSES = 2
-"""A unit is quarantined as `crash` after it failed this often as the only one in its block: once may have been the
-machine's fault."""
+"""A unit is quarantined after it failed this often as the only one in its block: once may be the machine's fault."""
+MAX_GUILTY = 8
+"""So many units may fail with none coming through; of more, it is not believed that they are all to blame."""
 
 
 class PassError(RuntimeError):
     """A pass failed for a reason that lies outside the units."""
-
-
-def pending_units(plan: pa.Table, store: str) -> pa.Table:
-    """The units of the plan that are neither stored nor quarantined, in plan order."""
-    done = pa.concat_arrays([ids.cast(pa.string()) for ids in (committed_ids(store), quarantined_ids(store))])
-    return plan.filter(pc.invert(pc.is_in(plan["sample_id"], value_set=done)))
 
 
 def run_passes(
@@ -53,49 +52,53 @@ def run_passes(
         The number of passes.
 
     Raises:
-        PassError: the store cannot be written, or every unit of a pass failed alike.
+        PassError: the store cannot be written, or no unit comes through.
     """
     size, lone, passes = placement.units_per_block, 0, 0
     pending = pending_units(plan, store)
+    num_at_first = pending.num_rows
     while pending.num_rows:
         passes += 1
         lone += size == 1
         on_pass(passes, pending.num_rows)
-        graph = build_graph(
-            form_blocks(pending, size), stages, replace(placement, units_per_block=size), store, isolate=passes > 1
-        )
-        receipts = []
+        suspects: dict[str, Suspect] = {}
+        blocks = form_blocks(pending, size)
+        graph = build_graph(blocks, stages, replace(placement, units_per_block=size), store, isolate=size == 1)
         for receipt in run_graph(graph):
             if receipt.store_error:
                 raise PassError(f"{store}: cannot be written: {receipt.store_error}")
             on_receipt(receipt)
-            receipts.append(receipt)
-        _raise_if_hopeless(receipts, pending.num_rows)
+            suspects |= {suspect["sample_id"]: suspect for suspect in receipt.suspects}
         pending = pending_units(pending, store)
+        if pending.num_rows == num_at_first > MAX_GUILTY:
+            _raise_if_alike(suspects, num_at_first)
         if lone == LONE_PASSES and pending.num_rows:
-            if pending.num_rows == plan.num_rows > 1:
-                raise PassError(f"none of the {plan.num_rows} units came through, not even alone; the log says why")
-            write_quarantine(store, [_crash(row, lone) for row in pending.to_pylist()])
+            if pending.num_rows == num_at_first > MAX_GUILTY:
+                raise PassError(f"none of {num_at_first} units came through, not even alone; the log says why")
+            write_quarantine(store, [_failure(unit, suspects) for unit in pending.to_pylist()])
             on_receipt(Receipt(num_quarantined=pending.num_rows))
             break
         size = max(1, size // SHRINK)
     return passes
 
 
-def _raise_if_hopeless(receipts: list[Receipt], num_pending: int) -> None:
-    reasons = {receipt.reason for receipt in receipts if receipt.reason}
-    if sum(receipt.num_isolate for receipt in receipts) == num_pending > 1 and len(reasons) == 1:
-        raise PassError(f"all {num_pending} units failed alike: {reasons.pop()}")
+def _raise_if_alike(suspects: dict[str, Suspect], num_units: int) -> None:
+    """Stops at once when every unit failed with one kind of error."""
+    kinds = {(suspect["stage"], suspect["error_type"]) for suspect in suspects.values()}
+    if len(suspects) == num_units and len(kinds) == 1:
+        example = next(iter(suspects.values()))
+        raise PassError(f"all {num_units} units failed alike: {example['error_type']}: {example['reason']}")
 
 
-def _crash(unit: dict[str, object], attempts: int) -> Failure:
+def _failure(unit: dict[str, object], suspects: dict[str, Suspect]) -> Failure:
+    suspect = suspects.get(str(unit["sample_id"]))
     return Failure(
         sample_id=str(unit["sample_id"]),
         source=str(unit["source"]),
         start_seconds=float(str(unit["start_seconds"])),
         duration_seconds=float(str(unit["duration_seconds"])),
-        stage="crash",
-        reason="its process died each time, also when it was alone in its block",
-        error_type="crash",
-        attempts=attempts,
+        stage=suspect["stage"] if suspect else "crash",
+        reason=suspect["reason"] if suspect else "no result even alone in its block: its process died, or was killed",
+        error_type=suspect["error_type"] if suspect else "crash",
+        attempts=LONE_PASSES,
     )

@@ -9,8 +9,10 @@ CORES_PER_ACTOR = 8
 BLOCK_BYTES = 32 << 20
 """Decoded bytes in a block: well below Ray's 128 MiB split, and enough to hide the cost of moving it."""
 MAX_UNITS_PER_BLOCK = 64
+FILE_BYTES = 32 << 20
 MAX_UNITS_PER_FILE = 4096
-FILES_PER_STORE = 4096
+FILES_PER_STORE = 64
+"""Blocks are gathered into files of about FILE_BYTES, but never into fewer than so many: a kill costs one at most."""
 WRITE_CPUS = 0.1
 
 
@@ -45,7 +47,14 @@ class Placement:
 
 
 def resolve_placement(
-    spec: PlacementSpec, *, cpus: float, gpus: float, num_units: int, unit_bytes: int, microbatch: int
+    spec: PlacementSpec,
+    *,
+    cpus: float,
+    gpus: float,
+    num_units: int,
+    unit_bytes: int,
+    stored_bytes: int,
+    microbatch: int,
 ) -> Placement:
     """Decides what `spec` leaves open.
 
@@ -53,13 +62,16 @@ def resolve_placement(
         spec: what the user asked for.
         cpus: logical CPUs of the machine or cluster.
         gpus: its GPUs.
-        num_units: units still to be made.
+        num_units: units of the job.
         unit_bytes: decoded bytes of the largest unit.
+        stored_bytes: bytes of its tensors.
         microbatch: rows that the model sees at once; automatic blocks are a multiple of it.
 
     Raises:
         ValueError: more is asked for than there is.
     """
+    if cpus < 1:
+        raise ValueError(f"Ray has {cpus:g} CPUs for tasks; start a node with some, such as a worker of the cluster")
     gpus_per_actor = spec.gpus_per_actor if spec.gpus_per_actor is not None else float(gpus >= 1)
     if gpus_per_actor > gpus:
         raise ValueError(
@@ -79,7 +91,7 @@ def resolve_placement(
             " ask for fewer actors or a fraction of a GPU"
         )
     cpus_per_actor = spec.cpus_per_actor or min(1.0, int(spare / needed * 1000) / 1000)
-    if cpus_per_actor * needed > cpus - decode_cpus:
+    if cpus_per_actor <= 0 or cpus_per_actor * needed > cpus - decode_cpus:
         raise ValueError(
             f"placement asks for {needed} actors with {cpus_per_actor:g} CPUs each, which leaves no room to decode"
             f" on {cpus:g} CPUs; ask for fewer, or leave cpus_per_actor out"
@@ -91,7 +103,7 @@ def resolve_placement(
     block = min(MAX_UNITS_PER_BLOCK, by_bytes, max(microbatch, -(-num_units // (4 * count))))
     block = max(block // microbatch * microbatch, min(microbatch, by_bytes))
     units_per_block = spec.units_per_block or block
-    units_per_file = spec.units_per_file or min(MAX_UNITS_PER_FILE, max(units_per_block, num_units // FILES_PER_STORE))
+    by_share = min(MAX_UNITS_PER_FILE, FILE_BYTES // max(1, stored_bytes), num_units // FILES_PER_STORE)
     return Placement(
         actors=actors,
         cpus_per_actor=cpus_per_actor,
@@ -100,5 +112,5 @@ def resolve_placement(
         decode_cpus=decode_cpus,
         decode_tasks=spec.decode_tasks or max(1, int((cpus - cpus_per_actor * needed - WRITE_CPUS) / decode_cpus)),
         units_per_block=units_per_block,
-        units_per_file=max(units_per_file, units_per_block),
+        units_per_file=max(spec.units_per_file or by_share, units_per_block),
     )

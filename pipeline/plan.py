@@ -27,15 +27,15 @@ UNIT_COLUMNS = pa.schema(
     [
         pa.field("sample_id", pa.string(), nullable=False),
         pa.field("source", pa.string(), nullable=False),
-        pa.field("path", pa.string(), nullable=False),
-        pa.field("start_sample", pa.int64(), nullable=False),
-        pa.field("num_samples", pa.int64(), nullable=False),
+        pa.field("_path", pa.string(), nullable=False),
+        pa.field("_start_sample", pa.int64(), nullable=False),
+        pa.field("_num_samples", pa.int64(), nullable=False),
         pa.field("start_seconds", pa.float64(), nullable=False),
         pa.field("duration_seconds", pa.float64(), nullable=False),
         pa.field("seed", pa.uint64(), nullable=False),
-        pa.field("bucket_samples", pa.int64(), nullable=False),
-        pa.field("bucket_channels", pa.int32(), nullable=False),
-        pa.field("probe_error", pa.string()),
+        pa.field("_bucket_samples", pa.int64(), nullable=False),
+        pa.field("_bucket_channels", pa.int32(), nullable=False),
+        pa.field("_probe_error", pa.string()),
     ]
 )
 
@@ -78,7 +78,7 @@ def build_plan(items: pa.Table, probes: pa.Table, settings: PlanSettings) -> pa.
     """Cuts every item into units.
 
     Args:
-        items: columns `item`, `path` and metadata, one row per item.
+        items: columns `_item`, `_path` and metadata, one row per item.
         probes: PROBE_SCHEMA rows of the same items, in the same order.
         settings: how to cut.
 
@@ -89,42 +89,42 @@ def build_plan(items: pa.Table, probes: pa.Table, settings: PlanSettings) -> pa.
     rate = settings.decode.sample_rate
     total = _resampled_lengths(probes, rate)
     counts = _segment_counts(total, settings)
-    item_order = np.array([unit_seed(settings.seed, item, "order") for item in items["item"].to_pylist()], np.uint64)
+    item_order = np.array([unit_seed(settings.seed, item, "order") for item in items["_item"].to_pylist()], np.uint64)
     ranks = np.argsort(item_order, kind="stable")
     item_of_unit = np.repeat(ranks, counts[ranks])
     segment = np.arange(len(item_of_unit)) - np.repeat(np.cumsum(counts[ranks]) - counts[ranks], counts[ranks])
 
     start = segment * settings.hop_samples
     length = np.clip(total[item_of_unit] - start, 0, settings.length_samples)
-    names = items["item"].combine_chunks().take(pa.array(item_of_unit))
+    names = items["_item"].combine_chunks().take(pa.array(item_of_unit))
     sample_ids = pc.binary_join_element_wise(names, pc.cast(pa.array(segment), pa.string()), "#")
     errors = probes["error"].combine_chunks().take(pa.array(item_of_unit))
     units = pa.table(
         {
             "sample_id": sample_ids,
             "source": names,
-            "path": items["path"].combine_chunks().take(pa.array(item_of_unit)),
-            "start_sample": start,
-            "num_samples": length,
+            "_path": items["_path"].combine_chunks().take(pa.array(item_of_unit)),
+            "_start_sample": start,
+            "_num_samples": length,
             "start_seconds": start / rate,
             "duration_seconds": length / rate,
             "seed": np.array([unit_seed(settings.seed, name, "unit") for name in sample_ids.to_pylist()], np.uint64),
-            "bucket_samples": _bucket_samples(length, settings),
-            "bucket_channels": _channels(probes, settings.decode)[item_of_unit],
-            "probe_error": errors,
+            "_bucket_samples": _bucket_samples(length, settings),
+            "_bucket_channels": _channels(probes, settings.decode)[item_of_unit],
+            "_probe_error": errors,
         },
         schema=UNIT_COLUMNS,
     )
     for field in items.schema:
-        if field.name not in ("item", "path"):
+        if field.name not in ("_item", "_path"):
             units = units.append_column(field, items[field.name].take(pa.array(item_of_unit)))
     return units
 
 
 def form_blocks(units: pa.Table, units_per_block: int) -> list[pa.Table]:
     """Cuts units into blocks of one shape bucket each, in the order of each block's first unit."""
-    samples = units["bucket_samples"].to_numpy()
-    channels = units["bucket_channels"].to_numpy()
+    samples = units["_bucket_samples"].to_numpy()
+    channels = units["_bucket_channels"].to_numpy()
     chunks: list[NDArray[np.int64]] = []
     for shape in np.unique(np.stack([samples, channels]), axis=1).T:
         members = np.flatnonzero((samples == shape[0]) & (channels == shape[1]))

@@ -48,6 +48,7 @@ class Failure:
     error_type: str
     """Class name of the exception; `crash` or `timeout` where there was none."""
     attempts: int = 1
+    """How often it was tried before it was given up."""
 
 
 def failures_table(failures: Iterable[Failure], *, seen: datetime | None = None) -> pa.Table:
@@ -84,7 +85,9 @@ def write_quarantine(store: str, failures: pa.Table | Sequence[Failure]) -> str 
 
 
 def read_quarantine(store: str) -> pa.Table:
-    """The quarantined units, one row each (the latest), sorted by `sample_id`; `first_seen` is that of the first row.
+    """The quarantined units, sorted by `sample_id`: the latest row of each, with the `first_seen` of its earliest.
+
+    So `attempts` are those that led to the latest failure, not a sum over rows: a row may be there twice after a kill.
 
     Raises:
         pipeline.store.part.DamagedPartError: A file is cut short; the message names it.

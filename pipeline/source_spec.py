@@ -2,13 +2,13 @@
 
 from pydantic import Field
 
-from workers.spec import Spec
+from workers.spec import PathText, Spec
 
 
 class SourceSpec(Spec):
     """A folder, a glob, a list of files, or a manifest table."""
 
-    path: str | tuple[str, ...] = Field(min_length=1)
+    path: PathText | tuple[PathText, ...] = Field(min_length=1)
     """Folder (scanned recursively), glob, media file, list of media files, or manifest (.csv, .tsv, .jsonl, .parquet)
     whose `path` column is resolved against the manifest's folder."""
 

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("local_ray")
 TINY_VAE = {"kind": "audio_vae", "weights": "random", "base_channels": 8, "num_res_blocks": 1}
 
 
-def encode(source: Path, output: Path, **changes: Any) -> Summary:
+def encode(source: Path, output: Path, *, prune: bool = False, **changes: Any) -> Summary:
     """Runs a small encode job: 1-s units that overlap, tiny random VAE."""
     spec: dict[str, Any] = {
         "source": {"path": str(source)},
@@ -36,7 +36,7 @@ def encode(source: Path, output: Path, **changes: Any) -> Summary:
         "microbatch": 4,
         "placement": {"units_per_block": 8, "threads_per_actor": 1},
     }
-    return run_job(EncodeJob.model_validate({**spec, **changes}))
+    return run_job(EncodeJob.model_validate({**spec, **changes}), prune=prune)
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +152,9 @@ def test_changed_and_vanished_files_are_followed(make_clips: Callable[..., Path]
     (folder / "high/clip_000.wav").unlink()
     soundfile.write(folder / "low/clip_001.flac", np.sin(np.arange(40_000) / 9), 44_100)
     soundfile.write(folder / "late.wav", np.sin(np.arange(9000) / 9), 8000)
-    assert encode(folder, tmp_path / "store", **generous).manifest.totals.num_quarantined == 0
+    with pytest.raises(SpecError, match=r"gone from the source, such as 'high/clip_000.wav#0'.*--prune"):
+        encode(folder, tmp_path / "store", **generous)
+    assert encode(folder, tmp_path / "store", prune=True, **generous).manifest.totals.num_quarantined == 0
     encode(folder, tmp_path / "fresh")
     assert digest(tmp_path / "store") == digest(tmp_path / "fresh")
     assert LatentStore(tmp_path / "store").by_id("high/clip_004.wav#0", ["row_digest"]) == kept

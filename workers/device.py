@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 import torch
 
+from workers.device_kind import RequestedDevice
 
-def resolve_device(device: Literal["auto", "cpu", "cuda"]) -> torch.device:
+
+def resolve_device(device: RequestedDevice) -> torch.device:
     """The torch device of a setting; `auto` is the GPU where there is one.
 
     Raises:

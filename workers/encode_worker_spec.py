@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from workers.audio.mel_spec import MelSpec
-from workers.mel_worker_spec import Device, StoredDtype
+from workers.device_kind import RequestedDevice
+from workers.mel_worker_spec import StoredDtype
 from workers.models.precision import Precision
 from workers.models.vae_spec import VaeSpec
 from workers.spec import Spec
@@ -41,7 +42,7 @@ class EncodeWorkerSpec(Spec):
     microbatch: Annotated[int, Field(ge=2, le=4096)] = 8
     """Units that the VAE sees at once, padded to this many. Part of the job's identity: it may change the last bits."""
 
-    device: Device = "auto"
+    device: RequestedDevice = "auto"
     """Where to compute; `auto` is the GPU where there is one."""
 
     channels: Annotated[int, Field(ge=1, le=64)] = 1

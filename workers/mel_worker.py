@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from workers.audio.mel import mel_spectrogram
 from workers.device import repeatable_inference, resolve_device
 from workers.mel_worker_spec import MelWorkerSpec
-from workers.microbatch import microbatches, padded_length
-from workers.transfer import to_device, to_host
+from workers.microbatch import in_microbatches
+from workers.transfer import to_device
 from workers.waveform_batch import check_waveform_batch
 
 
@@ -39,14 +38,14 @@ class MelWorker:
         Raises:
             ValueError: The batch is malformed or its rows are too short.
         """
-        num_rows = check_waveform_batch(batch)
-        size = self.spec.microbatch
+        check_waveform_batch(batch)
+        waveform, num_samples = batch["waveform"], batch["num_samples"]
+        (column,) = self.spec.outputs(waveform.shape[2], waveform.shape[1])
         with repeatable_inference():
-            _, channels, length = batch["waveform"].shape
-            (column,) = self.spec.outputs(length, channels)
-            out = torch.empty((padded_length(num_rows, size), *column.shape), device=self.device)
-            num_samples = to_device(batch["num_samples"], self.device)
-            pieces = zip(microbatches(batch["waveform"], size), microbatches(num_samples, size), strict=True)
-            for rows, (piece, lengths) in zip(torch.split(out, size), pieces, strict=True):
-                rows.copy_(mel_spectrogram(to_device(piece, self.device), self.spec.mel, lengths).view_as(rows))
-            return {column.name: to_host(out)[:num_rows]}
+            (mel,) = in_microbatches(self._mel, waveform, num_samples, size=self.spec.microbatch)
+        return {column.name: mel.reshape(-1, *column.shape)}
+
+    def _mel(self, waveform: Tensor, num_samples: Tensor) -> Tensor:
+        """Mels of one microbatch [size, C, T], as the one column [1, size, C, n_mels, frames]."""
+        lengths = to_device(num_samples, self.device)
+        return mel_spectrogram(to_device(waveform, self.device), self.spec.mel, lengths).unsqueeze(0)

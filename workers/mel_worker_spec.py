@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from workers.audio.mel_spec import MelSpec
+from workers.device_kind import RequestedDevice
 from workers.spec import Spec
 from workers.tensor_column import TensorColumn
 
-Device = Literal["auto", "cpu", "cuda"]
 StoredDtype = Literal["float16", "float32"]
 
 _LOG_NAMES = {"ln": "natural log of ", "log10": "log10 of ", "none": ""}
@@ -21,9 +21,10 @@ class MelWorkerSpec(Spec):
     """The front end."""
 
     microbatch: Annotated[int, Field(ge=1, le=4096)] = 8
-    """Clips computed at once; bounds memory and does not change a bit of the result."""
+    """Clips computed at once, always padded to this many; bounds memory. Another number changes nothing on a CPU, and
+    perhaps the last bits on a GPU."""
 
-    device: Device = "auto"
+    device: RequestedDevice = "auto"
     """Where to compute; `auto` is the GPU where there is one."""
 
     dtype: StoredDtype = "float16"

@@ -7,10 +7,12 @@ one size gives a row the same bits whatever its neighbours are and however many 
     model   |a b c d|  |e f g h|  |i 0 0 0|
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
+
+from workers.transfer import to_host
 
 
 def microbatches(tensor: Tensor, size: int) -> Iterator[Tensor]:
@@ -30,6 +32,21 @@ def microbatches(tensor: Tensor, size: int) -> Iterator[Tensor]:
             yield torch.cat([piece, piece.new_zeros((size - len(piece), *piece.shape[1:]))])
 
 
-def padded_length(num_rows: int, size: int) -> int:
-    """Rows of all microbatches together."""
-    return -(-num_rows // size) * size
+def in_microbatches(compute: Callable[..., Tensor], *inputs: Tensor, size: int) -> Tensor:
+    """Compute rows in microbatches, and bring all results to the CPU in one transfer.
+
+    On a GPU the host runs ahead: it prepares and sends a microbatch while the one before is computed, and waits once,
+    at the end.
+
+    Args:
+        compute: One piece of each input [size, ...] → results [columns, size, ...], on the device that they are
+            computed on.
+        inputs: [n, ...] on the CPU, n >= 1.
+        size: Rows per microbatch.
+
+    Returns:
+        [columns, n, ...] on the CPU, without the padding.
+    """
+    pieces = zip(*(microbatches(tensor, size) for tensor in inputs), strict=True)
+    results = torch.cat([compute(*piece) for piece in pieces], dim=1)
+    return to_host(results)[:, : len(inputs[0])]

@@ -1,6 +1,17 @@
 """The base of every settings model."""
 
-from pydantic import BaseModel, ConfigDict
+import os
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+
+def _as_text(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+PathText = Annotated[str, BeforeValidator(_as_text)]
+"""A path as text; `pathlib` paths are taken too."""
 
 
 class Spec(BaseModel):

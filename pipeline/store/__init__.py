@@ -1,17 +1,24 @@
-"""The store: Parquet parts that are the job's output and its checkpoint, and the reader of them."""
+"""The store: Parquet parts that are the job's output and its checkpoint, and the readers of them."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pipeline.store.reader import LatentStore
+    from pipeline.store.torch_data import LatentBatches, LatentDataset, LatentLoader
 
-__all__ = ["LatentStore"]
+__all__ = ["LatentBatches", "LatentDataset", "LatentLoader", "LatentStore"]
+
+_HOMES = {
+    "LatentStore": "pipeline.store.reader",
+    "LatentBatches": "pipeline.store.torch_data",
+    "LatentDataset": "pipeline.store.torch_data",
+    "LatentLoader": "pipeline.store.torch_data",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Import the reader when it is first asked for: a writer's process does without it."""
-    if name == "LatentStore":
-        from pipeline.store.reader import LatentStore
-
-        return LatentStore
+    """Import a reader when it is first asked for: a writer's process does without any, and a store without torch."""
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

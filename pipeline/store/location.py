@@ -6,6 +6,7 @@ is whole. A temporary starts with a dot and does not end in `.parquet`: no reade
 
 import errno
 import os
+import re
 import secrets
 import time
 from collections.abc import Callable
@@ -20,8 +21,9 @@ PLAN = "plan"
 MANIFEST = "manifest.json"
 INDEX = "index.parquet"
 JOB = "job.yaml"
+LOGS = "logs"
 
-_TEMPORARY_SUFFIX = ".tmp"
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")  # as `atomic_write` names them
 
 
 def join(store: str, *names: str) -> str:
@@ -46,7 +48,7 @@ def atomic_write(path: str, content: bytes | Callable[[pa.NativeFile], None], *,
     """
     folder, name = os.path.split(path)
     os.makedirs(folder or ".", exist_ok=True)
-    temporary = os.path.join(folder, f".{name}.{secrets.token_hex(6)}{_TEMPORARY_SUFFIX}")
+    temporary = os.path.join(folder, f".{name}.{secrets.token_hex(6)}.tmp")
     try:
         with pa.OSFile(temporary, "wb") as file:
             if callable(content):
@@ -112,26 +114,37 @@ def remove(path: str) -> None:
 
 
 def remove_temporaries(store: str, *, older_than_seconds: float) -> list[str]:
-    """Remove what killed writers left half-written, anywhere in the store.
+    """Remove what killed writers left half-written in the store's own folders; logs and foreign folders stay as is.
 
     Args:
         store: The store's folder.
-        older_than_seconds: Leave temporaries changed since then alone: somebody may still be writing them.
+        older_than_seconds: Leave temporaries written to since then alone: somebody may still be at them.
 
     Returns:
-        Their paths.
+        Their paths, sorted.
+
+    Raises:
+        ValueError: The age is negative.
     """
+    if older_than_seconds < 0:
+        raise ValueError(f"older_than_seconds is {older_than_seconds}; it must be at least 0")
     limit = time.time() - older_than_seconds
     removed = []
-    for folder, _, names in os.walk(store):
-        for name in names:
-            path = os.path.join(folder, name)
-            if name.startswith(".") and name.endswith(_TEMPORARY_SUFFIX):
-                with suppress(FileNotFoundError):
-                    if os.stat(path).st_mtime <= limit:
-                        os.unlink(path)
-                        removed.append(path)
+    for folder in (store, join(store, DATA), join(store, QUARANTINE), join(store, PLAN)):
+        with suppress(FileNotFoundError), os.scandir(folder) as entries:
+            for entry in entries:
+                if _TEMPORARY.fullmatch(entry.name) and _is_older(entry, limit):
+                    _remove_if_there(entry.path)
+                    removed.append(entry.path)
     return sorted(removed)
+
+
+def _is_older(entry: os.DirEntry[str], limit: float) -> bool:
+    """Whether it is a file that was last written at `limit` or before; not if it is gone."""
+    try:
+        return entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_mtime <= limit
+    except FileNotFoundError:
+        return False
 
 
 def _flush(path: str) -> None:

@@ -10,7 +10,7 @@ its row group is read. Compressed parts work as well, one decoded row group at a
 import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,7 @@ from pipeline.store.cursor import Batch, PartCursor, join_batches, single_row
 from pipeline.store.draw import MOMENTS, draw_latents
 from pipeline.store.duplicates import first_rows_only, repeats
 from pipeline.store.index import Units, list_parts, locate_units
+from pipeline.store.keys import Keys, one_position, positions_of
 from pipeline.store.manifest import Manifest, load_manifest
 from pipeline.store.schema import ROW_DIGEST, SAMPLE_ID, SEED, tensor_columns
 from pipeline.store.sorted_ids import SortedIds
@@ -30,8 +31,6 @@ from workers.tensor_column import TensorColumn
 
 if TYPE_CHECKING:
     import ray.data
-
-Keys = int | str | Sequence[int] | Sequence[str] | slice | NDArray[np.integer[Any]]
 
 
 class LatentStore:
@@ -130,13 +129,23 @@ class LatentStore:
 
     # ── rows by key ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def __getitem__(self, position: int) -> dict[str, Any]:
-        """The unit at a position; negative ones count from the end.
+    @overload
+    def __getitem__(self, key: int | np.integer[Any]) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, key: slice) -> Batch: ...
+    def __getitem__(self, key: int | np.integer[Any] | slice) -> dict[str, Any] | Batch:
+        """The unit at a position, of which negative ones count from the end, or the batch of a slice of positions.
 
         Raises:
             IndexError: There is no such position.
+            TypeError: The key is neither an integer nor a slice.
         """
-        return single_row(self.read([position]))
+        return self.read(key) if isinstance(key, slice) else single_row(self.read([one_position(key)]))
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """The units in order of position; `iter_batches` is quicker."""
+        for position in range(len(self)):
+            yield self[position]
 
     def __contains__(self, sample_id: object) -> bool:
         """Whether there is a unit of that id."""
@@ -146,7 +155,7 @@ class LatentStore:
         """The unit with an id.
 
         Raises:
-            KeyError: There is none.
+            KeyError: There is none; the message names ids like it.
         """
         return single_row(self.read([sample_id], columns))
 
@@ -154,28 +163,20 @@ class LatentStore:
         """Positions of units, `[n]`.
 
         Args:
-            keys: Positions or ids, one or several, or a slice of positions.
+            keys: Positions or ids, one or several (a sequence or array), or a slice of positions.
 
         Raises:
             IndexError: A position is out of range.
             KeyError: An id is not in the store.
+            TypeError: Keys are neither integers nor strings.
         """
-        if isinstance(keys, slice):
-            return np.arange(*keys.indices(len(self)), dtype=np.int64)
-        several = [keys] if isinstance(keys, str | int) else keys
-        if len(several) and isinstance(several[0], str):
-            return np.array([self._position(str(key)) for key in several], np.int64)
-        positions = np.array(several, np.int64).reshape(-1)
-        wrong = (positions < -len(self)) | (positions >= len(self))
-        if wrong.any():
-            raise IndexError(f"position {positions[wrong][0]} is not in {self.path}, which has {len(self):,} units")
-        return np.where(positions < 0, positions + len(self), positions)
+        return positions_of(keys, self._ids, self.path)
 
     def read(self, keys: Keys, columns: Sequence[str] | None = None) -> Batch:
         """Several units, in the order of `keys`.
 
         Args:
-            keys: Positions or ids; the same one may be there more than once.
+            keys: As in `positions`; the same one may be there more than once.
             columns: Names of the columns; all but the digest if none.
 
         Returns:
@@ -184,6 +185,7 @@ class LatentStore:
 
         Raises:
             IndexError, KeyError: A key is not in the store, or a column is not.
+            TypeError: Keys are neither integers nor strings.
         """
         names = self._known(columns)
         positions = self.positions(keys)
@@ -195,7 +197,7 @@ class LatentStore:
         The noise of a unit depends on `seed`, `epoch` and the unit alone, not on what else is read, where, or when.
 
         Args:
-            keys: Positions or ids.
+            keys: As in `positions`.
             seed: Of the training run.
             epoch: Another epoch gives other noise.
 
@@ -206,8 +208,7 @@ class LatentStore:
             KeyError: The store does not hold moments (`latent_mean` and `latent_logvar`).
         """
         moments = self.read(keys, [SEED, *MOMENTS])
-        drawn = draw_latents(*(moments[name] for name in (SEED, *MOMENTS)), seed=seed, epoch=epoch)
-        return drawn if isinstance(moments[MOMENTS[0]], list) else np.stack(drawn)
+        return draw_latents(*(moments[name] for name in (SEED, *MOMENTS)), seed=seed, epoch=epoch)
 
     # ── many rows ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -281,12 +282,6 @@ class LatentStore:
     @cached_property
     def _ids(self) -> SortedIds:
         return SortedIds(self._units.ids)
-
-    def _position(self, sample_id: str) -> int:
-        position = self._ids.find(sample_id)
-        if position is None:
-            raise KeyError(f"{self.path} has no unit {sample_id!r}")
-        return position
 
     def _known(self, columns: Sequence[str] | None) -> list[str]:
         if columns is None:

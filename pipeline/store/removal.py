@@ -35,15 +35,24 @@ def remove_units(store: str, ids: Iterable[str]) -> int:
 def remove_rows(store: str, units: Units, rows: NDArray[np.int64]) -> None:
     """Takes the rows at these positions of `units` out of their parts.
 
-    A part that loses rows is written anew under the name of the units it keeps, then the old one is removed; a kill in
-    between leaves duplicates, for `drop_duplicates` to drop.
+    A part that loses rows is written anew under the name of the units it keeps. That may be the name of another part
+    that loses all of its rows here, so the old parts go only when every new one is written, and only those whose name
+    no new one has. A kill in between leaves duplicates, for `drop_duplicates` to drop.
+
+    Args:
+        store: The store's folder.
+        units: All its units.
+        rows: Of each unit all rows, or all but one.
     """
+    old, new = set(), set()
     for file in np.unique(units.file[rows]).tolist():
+        old.add(units.files[file])
         path = location.join(store, location.DATA, units.files[file])
         part = Part(path)
         keep = np.ones(len(part), np.bool_)
         keep[units.row[rows[units.file[rows] == file]]] = False
         if keep.any():
             table = read_part_table(path, content_schema(part.schema).names)
-            PartWriter(store, part.schema).commit(table.filter(pa.array(keep)))
-        location.remove(path)
+            new.add(PartWriter(store, part.schema).commit(table.filter(pa.array(keep))).file)
+    for name in sorted(old - new):
+        location.remove(location.join(store, location.DATA, name))

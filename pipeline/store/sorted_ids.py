@@ -2,10 +2,13 @@
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import overload
 
 import numpy as np
 import pyarrow as pa
+
+_NEIGHBOURS = 500  # on each side; comparing with them takes some 10 ms
 
 
 class SortedIds(Sequence[bytes]):
@@ -37,3 +40,9 @@ class SortedIds(Sequence[bytes]):
         wanted = sample_id.encode()
         position = bisect_left(self, wanted)
         return position if position < len(self) and self[position] == wanted else None
+
+    def like(self, sample_id: str) -> list[str]:
+        """Up to three ids that resemble one that is not there, out of its neighbours in the order."""
+        position = bisect_left(self, sample_id.encode())
+        neighbours = self[max(0, position - _NEIGHBOURS) : position + _NEIGHBOURS]
+        return get_close_matches(sample_id, [neighbour.decode() for neighbour in neighbours])

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipeline.store.code_sums import code_counts, counted_sums
 from pipeline.store.schema import SHAPE_SUFFIX, has_varying_shape, tensor_columns
 from workers.spec import Spec
 from workers.tensor_column import TensorColumn
@@ -26,6 +27,7 @@ from workers.tensor_column import TensorColumn
 METADATA_KEY = b"latentmill.sums"
 _UNIT = 2.0**24
 _EXACT = 2.0**53
+_WORTH_COUNTING = 1 << 16  # values per channel
 _BLOCK_VALUES = 1 << 15  # float64 working arrays of 256 KiB stay in the processor's cache
 
 
@@ -90,6 +92,10 @@ def channel_sums(tensors: NDArray[Any], *, exponentials: bool = False) -> Channe
     """
     num_rows, num_channels = tensors.shape[:2]
     flat = tensors.reshape(num_rows, num_channels, -1) if tensors.size else tensors.reshape(num_rows, num_channels, 0)
+    if tensors.dtype == np.float16 and flat.size >= _WORTH_COUNTING * num_channels:
+        counted = [counted_sums(code_counts(flat[:, channel])) for channel in range(num_channels)]
+        counts, values, squares, powers = zip(*counted, strict=True)
+        return ChannelSums(counts, values, squares, powers if exponentials else ())
     step = max(1, _BLOCK_VALUES // max(1, num_channels * flat.shape[2]))
     zero = (0,) * num_channels
     total = ChannelSums(zero, zero, zero, zero if exponentials else ())

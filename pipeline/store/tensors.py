@@ -1,5 +1,6 @@
 """Batches of tensors as the Arrow columns of a store."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,11 @@ from numpy.typing import NDArray
 
 from pipeline.store.schema import SHAPE_SUFFIX
 from workers.tensor_column import TensorColumn
+
+
+def tensor_bytes(column: TensorColumn) -> int:
+    """Bytes of one row's tensor."""
+    return math.prod(column.shape) * np.dtype(column.dtype).itemsize
 
 
 def tensor_arrays(column: TensorColumn, values: NDArray[Any], *, variable_length: bool) -> dict[str, pa.Array]:

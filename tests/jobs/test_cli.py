@@ -123,10 +123,6 @@ def test_schema_is_json_schema() -> None:
         (["run", "encode_audio", "--set", "sead=1"], "sead: unknown field; did you mean 'seed'?"),
         (["run", "encode_audio", "--set=source.path=nowhere", "--set=output=out"], "does not exist"),
         (["run", "mel", "--set=source.path=.", "--set=output=out"], "no media files"),
-        (
-            ["run", "encode_audioldm2", "--set=source.path=.", "--set=output=out", "--set=model.weights=."],
-            "model: no config.json in",
-        ),
         (["status", "nowhere"], "nowhere: not a store"),
         (["frobnicate"], "No such command 'frobnicate'"),
         (["run"], "Missing argument 'SPEC'"),
@@ -137,6 +133,15 @@ def test_wrong_usage_exits_with_2_and_leaves_nothing(command: list[str], message
     assert result.returncode == 2
     assert message in result.stderr
     assert "Traceback" not in result.stderr + result.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_that_is_not_there(clips: Path, tmp_path: Path) -> None:
+    changes = {"model": f"{{kind: autoencoder_kl, weights: {tmp_path}}}", "model.weights": tmp_path}
+    plain = [part for part in arguments(clips, tmp_path / "store", **changes) if "base_channels" not in part]
+    result = latentmill(*plain)
+    assert result.returncode == 2
+    assert f"model: no config.json in {tmp_path}" in result.stderr
     assert not list(tmp_path.iterdir())
 
 
@@ -186,6 +191,27 @@ def test_an_interrupted_run_says_how_to_go_on(clips: Path, tmp_path: Path, inter
     assert json.loads(latentmill("status", store, "--json").stdout)["state"] == "interrupted"
 
 
+def test_files_that_went_away_cost_results_only_when_asked(make_clips: Callable[..., Path], tmp_path: Path) -> None:
+    folder = make_clips(4)
+    whole = arguments(folder / "captions.csv", tmp_path / "store")
+    assert latentmill(*whole).returncode == 0
+    before = len(LatentStore(tmp_path / "store"))
+    (folder / "low/clip_001.flac").rename(tmp_path / "elsewhere.flac")
+    refused = latentmill(*whole)
+    assert refused.returncode == 2
+    assert (
+        "whose file cannot be read now, such as 'low/clip_001.flac#0'; bring the files back, or run with --prune"
+        in (refused.stderr)
+    )
+    assert len(LatentStore(tmp_path / "store")) == before
+    pruned = latentmill(*whole, "--prune", "--set=limits.max_failed_fraction=1")
+    assert pruned.returncode == 0, pruned.stderr
+    assert len(LatentStore(tmp_path / "store")) < before
+    (tmp_path / "elsewhere.flac").rename(folder / "low/clip_001.flac")
+    assert latentmill(*whole).returncode == 0
+    assert len(LatentStore(tmp_path / "store")) == before
+
+
 def test_help_lists_the_commands() -> None:
     printed = latentmill("--help").stdout
     for command in ("run", "plan", "status", "show", "schema"):
@@ -195,8 +221,8 @@ def test_help_lists_the_commands() -> None:
 def test_a_store_in_a_place_that_cannot_be_written(clips: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     result = latentmill(*arguments(clips, tmp_path / "file" / "store"))
-    assert result.returncode == 1
-    assert str(tmp_path / "file") in result.stderr
+    assert result.returncode == 2
+    assert f"output: cannot write to {tmp_path / 'file' / 'store'}" in result.stderr
     assert "Traceback" not in result.stderr
 
 

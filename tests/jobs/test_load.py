@@ -138,6 +138,17 @@ def test_overrides_win_and_make_missing_levels(tmp_path: Path) -> None:
     assert job.source.path == ("a.wav", "b.wav")
 
 
+@pytest.mark.parametrize("name", ["2024", "2024-01-01", "yes", "1.5", "*.flac", "my #1 folder", "@x"])
+def test_overrides_of_texts_need_no_quotes(tmp_path: Path, name: str) -> None:
+    job = load_job(write(tmp_path, GOOD), [f"output={name}", f"source.path={name}"])
+    assert (job.output, job.source.path) == (name, name)
+
+
+def test_paths_may_be_path_objects(tmp_path: Path) -> None:
+    job = EncodeJob.model_validate({"source": {"path": tmp_path / "x"}, "output": tmp_path})
+    assert (job.source.path, job.output) == (str(tmp_path / "x"), str(tmp_path))
+
+
 @pytest.mark.parametrize("recipe", sorted(path.stem for path in RECIPES.glob("*.yaml")))
 def test_recipes_need_overrides_alone(recipe: str) -> None:
     job = load_job(recipe, ["source.path=sounds", "output=store", "seed=5", "placement.units_per_block=4"])

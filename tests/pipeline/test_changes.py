@@ -14,45 +14,93 @@ def plan_of(**captions: Any) -> pa.Table:
         {
             "sample_id": pa.array([f"{name}#0" for name in captions], pa.string()),
             "source": pa.array(list(captions), pa.string()),
-            "path": pa.array([f"/x/{name}" for name in captions], pa.string()),
+            "_path": pa.array([f"/x/{name}" for name in captions], pa.string()),
+            "_probe_error": pa.nulls(len(captions), pa.string()),
             "caption": list(captions.values()),
         }
     )
 
 
 def probes_of(**sizes: int | None) -> pa.Table:
-    rows = [{"item": name, "size_bytes": size, "modified_ns": 1} for name, size in sizes.items()]
+    rows = [
+        {
+            "item": name,
+            "size_bytes": size,
+            "modified_ns": 1,
+            "fingerprint": b"x" * 16,
+            "error": None if size else "gone",
+        }
+        for name, size in sizes.items()
+    ]
     return pa.Table.from_pylist(rows, PROBE_SCHEMA)
+
+
+def done(*names: str) -> pa.Array:
+    return pa.array([f"{name}#0" for name in names], pa.string())
+
+
+def changed(*tables: pa.Table) -> list[str]:
+    return find_changes(*tables, done()).changed
 
 
 def test_nothing_changed() -> None:
     plan, probes = plan_of(a="x", b=None), probes_of(a=1, b=None)
-    assert find_changes(plan, probes, plan, probes) == Changes(changed=[], gone=[], num_added=0)
-    assert find_changes(plan, probes, plan, probes).describe() == ""
+    changes = find_changes(plan, probes, plan, probes, done("a", "b"))
+    assert changes == Changes(changed=[], unreadable=[], gone=[], num_added=0)
+    assert changes.describe() == ""
 
 
 def test_new_changed_and_gone() -> None:
     before = plan_of(a="1", b="2", c="3", d="4"), probes_of(a=1, b=2, c=3, d=4)
     after = plan_of(e="5", d="4", b="2", a="1!"), probes_of(e=5, d=44, b=2, a=1)
-    changes = find_changes(*before, *after)
-    assert changes == Changes(changed=["a#0", "d#0"], gone=["c#0"], num_added=1)
+    changes = find_changes(*before, *after, done("a", "b", "c", "orphan"))
+    assert changes == Changes(changed=["a#0", "d#0"], unreadable=[], gone=["c#0", "orphan#0"], num_added=1)
     assert changes.describe() == (
-        "since the last run: 1 unit(s) new, 2 unit(s) changed and to be made anew,"
-        " 1 unit(s) gone from the source and to be removed"
+        "since the last run: 1 unit(s) new, 2 unit(s) changed, to be made anew, 2 unit(s) gone from the source"
     )
+
+
+def test_a_file_that_was_merely_touched_has_not_changed() -> None:
+    plan, before = plan_of(a="x"), probes_of(a=1)
+    later = pa.array([2], pa.int64())
+    touched = before.set_column(2, PROBE_SCHEMA.field(2), later)
+    assert changed(plan, before, plan, touched) == []
+    edited = touched.set_column(3, PROBE_SCHEMA.field(3), pa.array([b"y" * 16], pa.binary(16)))
+    assert changed(plan, before, plan, edited) == ["a#0"]
+
+
+def test_a_file_that_cannot_be_read_now_is_told_from_a_changed_one() -> None:
+    plan, before = plan_of(a="x", b="y"), probes_of(a=1, b=2)
+    after = pa.Table.from_pylist([*before.slice(0, 1).to_pylist(), {"item": "b", "error": "gone"}], PROBE_SCHEMA)
+    changes = find_changes(plan, before, plan, after, done("a", "b"))
+    assert (changes.changed, changes.unreadable, changes.gone) == ([], ["b#0"], [])
 
 
 def test_a_missing_file_that_is_there_now_has_changed() -> None:
     plan = plan_of(a="x")
-    assert find_changes(plan, probes_of(a=None), plan, probes_of(a=7)).changed == ["a#0"]
+    assert changed(plan, probes_of(a=None), plan, probes_of(a=7)) == ["a#0"]
 
 
-@pytest.mark.parametrize(("before", "after", "changed"), [([1, 2], [1, 2], False), ([1], [2], True), (None, [1], True)])
-def test_nested_metadata(before: Any, after: Any, changed: bool) -> None:
-    found = find_changes(plan_of(a=before), probes_of(a=1), plan_of(a=after), probes_of(a=1))
-    assert bool(found.changed) is changed
+@pytest.mark.parametrize(
+    ("before", "after", "differs"),
+    [
+        ([1, 2], [1, 2], False),
+        ([1], [2], True),
+        (None, [1], True),
+        (None, None, False),
+        (float("nan"), float("nan"), False),
+        ([float("nan")], [float("nan")], False),
+        ({"a": 1}, {"a": 2}, True),
+    ],
+)
+def test_nested_metadata(before: Any, after: Any, differs: bool) -> None:
+    assert bool(changed(plan_of(a=before), probes_of(a=1), plan_of(a=after), probes_of(a=1))) is differs
 
 
 def test_from_nothing() -> None:
     empty = plan_of().cast(plan_of(a="x").schema), probes_of()
-    assert find_changes(*empty, plan_of(a="x"), probes_of(a=1)).num_added == 1
+    assert find_changes(*empty, plan_of(a="x"), probes_of(a=1), done()).num_added == 1
+
+
+def test_a_lost_plan_still_tells_what_is_gone() -> None:
+    assert find_changes(None, None, plan_of(a="x"), probes_of(a=1), done("a", "b")).gone == ["b#0"]

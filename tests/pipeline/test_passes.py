@@ -11,12 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from pipeline.cluster import configure_ray_data
+from pipeline.cluster import tolerant_ray_data
 from pipeline.commit import Receipt
 from pipeline.decode import WAVEFORM
 from pipeline.failure import with_failures
 from pipeline.graph import Stages, build_graph, run_graph
-from pipeline.passes import PassError, pending_units, run_passes
+from pipeline.passes import PassError, run_passes
+from pipeline.pending import pending_units
 from pipeline.placement import Placement, resolve_placement
 from pipeline.placement_spec import PlacementSpec
 from pipeline.plan import UNIT_COLUMNS, form_blocks
@@ -67,8 +68,8 @@ def fake_decode(units: pa.Table, deadly: tuple[int, ...] = ()) -> pa.Table:
 
 def plan_of(count: int) -> pa.Table:
     names = [f"{number:03d}" for number in range(count)]
-    values: dict[str, Any] = {"sample_id": names, "source": names, "path": names, "probe_error": [None] * count}
-    defaults = {"bucket_samples": SAMPLES, "bucket_channels": 1, "num_samples": SAMPLES, "duration_seconds": 1.0}
+    values: dict[str, Any] = {"sample_id": names, "source": names, "_path": names, "_probe_error": [None] * count}
+    defaults = {"_bucket_samples": SAMPLES, "_bucket_channels": 1, "_num_samples": SAMPLES, "duration_seconds": 1.0}
     for field in UNIT_COLUMNS:
         values.setdefault(field.name, [defaults.get(field.name, 0)] * count)
     return pa.table(values, schema=UNIT_COLUMNS)
@@ -92,22 +93,23 @@ def placement(units_per_block: int = 8) -> Placement:
         gpus=0,
         num_units=40,
         unit_bytes=16,
+        stored_bytes=16,
         microbatch=2,
     )
 
 
 def run(store: Path, plan: pa.Table, stages: Stages) -> tuple[list[tuple[int, int]], list[Receipt]]:
-    configure_ray_data()
     passes: list[tuple[int, int]] = []
     receipts: list[Receipt] = []
-    run_passes(
-        plan,
-        str(store),
-        stages,
-        placement(),
-        on_pass=lambda *numbers: passes.append(numbers),
-        on_receipt=receipts.append,
-    )
+    with tolerant_ray_data():
+        run_passes(
+            plan,
+            str(store),
+            stages,
+            placement(),
+            on_pass=lambda *numbers: passes.append(numbers),
+            on_receipt=receipts.append,
+        )
     return passes, receipts
 
 
@@ -126,9 +128,9 @@ def names(*numbers: int) -> set[str]:
 
 
 def test_decoding_and_the_model_are_operators_of_their_own(tmp_path: Path) -> None:
-    configure_ray_data()
     graph = build_graph(form_blocks(plan_of(20), 4), stages_of(), placement(4), str(tmp_path))
-    receipts = list(run_graph(graph))
+    with tolerant_ray_data():
+        receipts = list(run_graph(graph))
     operators = [line.split(":")[0] for line in graph.stats().splitlines() if line.startswith("Operator ")]
     assert [name.split(" ", 2)[2] for name in operators] == [
         "FromArrow",
@@ -155,14 +157,14 @@ def test_units_that_kill_a_decoder_or_a_model_actor_are_isolated(tmp_path: Path)
 
 @pytest.mark.slow
 def test_when_nothing_comes_through_nothing_is_quarantined(tmp_path: Path) -> None:
-    with pytest.raises(PassError, match="none of the 2 units came through, not even alone"):
-        run(tmp_path, plan_of(2), stages_of(deadly=(0, 1)))
+    with pytest.raises(PassError, match="none of 9 units came through, not even alone"):
+        run(tmp_path, plan_of(9), stages_of(deadly=tuple(range(9))))
     assert not failures(tmp_path)
 
 
 def test_an_error_of_the_model_costs_one_unit_and_keeps_its_words(tmp_path: Path) -> None:
     passes, _ = run(tmp_path, plan_of(20), stages_of({7: "raise"}))
-    assert [count for _, count in passes] == [20, 8]
+    assert [count for _, count in passes] == [20, 8, 1]
     assert stored(tmp_path) == names(*range(20)) - names(7)
     [(name, row)] = failures(tmp_path).items()
     assert (name, row["stage"], row["error_type"]) == ("007", "model", "RuntimeError")
@@ -178,7 +180,7 @@ def test_nan_from_the_model_costs_one_unit_at_once(tmp_path: Path) -> None:
 
 def test_a_model_that_fails_on_everything_stops_the_job(tmp_path: Path) -> None:
     broken = replace(stages_of(), load_worker=load_broken)
-    with pytest.raises(PassError, match=r"all 20 units failed alike: model broken"):
+    with pytest.raises(PassError, match=r"all 20 units failed alike: RuntimeError: model broken"):
         run(tmp_path, plan_of(20), broken)
     assert not stored(tmp_path)
     assert not failures(tmp_path)

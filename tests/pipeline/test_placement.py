@@ -7,13 +7,12 @@ import pytest
 from pipeline.placement import Placement, resolve_placement
 from pipeline.placement_spec import ActorPool, PlacementSpec
 
+JOB = {"num_units": 2000, "unit_bytes": 655_360, "stored_bytes": 131_072}
 
-def place(
-    *, cpus: float = 2, gpus: float = 0, num_units: int = 10_000, unit_bytes: int = 655_360, **spec: Any
-) -> Placement:
-    return resolve_placement(
-        PlacementSpec(**spec), cpus=cpus, gpus=gpus, num_units=num_units, unit_bytes=unit_bytes, microbatch=8
-    )
+
+def place(*, cpus: float = 2, gpus: float = 0, **given: Any) -> Placement:
+    job = {name: given.pop(name, default) for name, default in JOB.items()}
+    return resolve_placement(PlacementSpec(**given), cpus=cpus, gpus=gpus, microbatch=8, **job)
 
 
 def used_cpus(placement: Placement) -> float:
@@ -55,7 +54,9 @@ def test_blocks_are_bounded_in_bytes_and_whole_microbatches() -> None:
 
 def test_large_jobs_gather_blocks_into_files() -> None:
     assert place(num_units=1_000).units_per_file == place().units_per_block
-    assert place(num_units=10_000_000).units_per_file == 2441
+    assert place(num_units=10_000).units_per_file == 156
+    assert place(num_units=10_000_000).units_per_file == 256
+    assert place(num_units=10_000_000, stored_bytes=2560).units_per_file == 4096
     assert place(units_per_block=100, units_per_file=10).units_per_file == 100
 
 
@@ -71,5 +72,9 @@ def test_what_cannot_be_had_is_refused() -> None:
         place(gpus_per_actor=1)
     with pytest.raises(ValueError, match=r"4 actors with 0.5 GPU each but there are 1 GPUs"):
         place(gpus=1, gpus_per_actor=0.5, actors=4, cpus=16)
+    with pytest.raises(ValueError, match=r"5000 actors with 0 CPUs each, which leaves no room"):
+        place(actors=5000)
+    with pytest.raises(ValueError, match=r"Ray has 0 CPUs for tasks; start a node"):
+        place(cpus=0)
     with pytest.raises(ValueError, match=r"2 actors with 1 CPUs each, which leaves no room to decode on 2 CPUs"):
         place(actors=2, cpus_per_actor=1)

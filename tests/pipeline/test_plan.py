@@ -29,7 +29,7 @@ def settings(*, alignment: int = 1, seed: int = 0, channels: str = "mono", **seg
 
 def plan_of(lengths: dict[str, int], how: PlanSettings, *, rate: int = RATE, channels: int = 1) -> pa.Table:
     """A plan of items with these numbers of frames at `rate`."""
-    items = pa.table({"item": list(lengths), "path": [f"/x/{name}" for name in lengths], "n": list(lengths.values())})
+    items = pa.table({"_item": list(lengths), "_path": [f"/x/{name}" for name in lengths], "n": list(lengths.values())})
     probes = [
         {"item": name, "sample_rate": rate, "channels": channels, "num_frames": frames}
         for name, frames in lengths.items()
@@ -39,7 +39,7 @@ def plan_of(lengths: dict[str, int], how: PlanSettings, *, rate: int = RATE, cha
 
 def spans(plan: pa.Table) -> list[tuple[int, int]]:
     """(start, true length) of each unit of a one-item plan, in samples."""
-    return list(zip(plan["start_sample"].to_pylist(), plan["num_samples"].to_pylist(), strict=True))
+    return list(zip(plan["_start_sample"].to_pylist(), plan["_num_samples"].to_pylist(), strict=True))
 
 
 @pytest.mark.parametrize(
@@ -83,15 +83,15 @@ def test_lengths_are_those_after_resampling_rounded_up() -> None:
 
 
 def test_padded_lengths_lie_on_the_models_grid() -> None:
-    assert set(plan_of({"a": 2500}, settings(alignment=64))["bucket_samples"].to_pylist()) == {1024}
+    assert set(plan_of({"a": 2500}, settings(alignment=64))["_bucket_samples"].to_pylist()) == {1024}
 
 
 def test_kept_tails_fall_into_a_few_buckets() -> None:
     lengths = {f"{n:04d}": n for n in range(1, 1001, 7)}
     plan = plan_of(lengths, settings(alignment=16, tail="keep", bucket_seconds=0.25))
-    buckets = np.array(plan["bucket_samples"].to_pylist())
+    buckets = np.array(plan["_bucket_samples"].to_pylist())
     assert set(buckets.tolist()) == {256, 512, 768, 1008}
-    assert (buckets >= np.array(plan["num_samples"].to_pylist())).all()
+    assert (buckets >= np.array(plan["_num_samples"].to_pylist())).all()
 
 
 def test_rows_carry_ids_seeds_times_and_metadata() -> None:
@@ -114,16 +114,16 @@ def test_order_is_a_seeded_shuffle_of_items_with_their_segments_together() -> No
 
 def test_the_channel_policy_decides_the_bucket() -> None:
     for policy, expected in (("mono", 1), ("stereo", 2), ("keep", 6)):
-        assert plan_of({"a": 9}, settings(channels=policy), channels=6)["bucket_channels"].to_pylist() == [expected]
+        assert plan_of({"a": 9}, settings(channels=policy), channels=6)["_bucket_channels"].to_pylist() == [expected]
 
 
 def test_an_item_without_a_header_is_one_unit() -> None:
-    items = pa.table({"item": ["a"], "path": ["/x/a"]})
+    items = pa.table({"_item": ["a"], "_path": ["/x/a"]})
     probes = pa.Table.from_pylist([{"item": "a", "error": "not audio"}], PROBE_SCHEMA)
     [unit] = build_plan(items, probes, settings()).to_pylist()
     assert unit["sample_id"] == "a#0"
-    assert unit["probe_error"] == "not audio"
-    assert unit["num_samples"] == 0
+    assert unit["_probe_error"] == "not audio"
+    assert unit["_num_samples"] == 0
 
 
 def test_blocks_hold_each_unit_once_and_one_shape_each() -> None:
@@ -131,7 +131,7 @@ def test_blocks_hold_each_unit_once_and_one_shape_each() -> None:
     for size in (1, 7, 64, 10_000):
         blocks = form_blocks(plan, size)
         assert all(0 < block.num_rows <= size for block in blocks)
-        assert all(len(set(block["bucket_samples"].to_pylist())) == 1 for block in blocks)
+        assert all(len(set(block["_bucket_samples"].to_pylist())) == 1 for block in blocks)
         ids = [name for block in blocks for name in block["sample_id"].to_pylist()]
         assert sorted(ids) == sorted(plan["sample_id"].to_pylist())
         firsts = [plan["sample_id"].to_pylist().index(block["sample_id"][0].as_py()) for block in blocks]

@@ -13,7 +13,7 @@ from pipeline.probe import PROBE_SCHEMA, probe_items
 
 
 def items_of(folder: Path, *names: str) -> pa.Table:
-    return pa.table({"item": list(names), "path": [str(folder / name) for name in names]})
+    return pa.table({"_item": list(names), "_path": [str(folder / name) for name in names]})
 
 
 def ignore(_: int) -> None:
@@ -53,6 +53,6 @@ def test_only_what_changed_is_opened_again(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_no_items(tmp_path: Path) -> None:
-    assert probe_items(items_of(tmp_path).cast(pa.schema([("item", "string"), ("path", "string")])), None, ignore) == (
-        PROBE_SCHEMA.empty_table()
-    )
+    assert probe_items(
+        items_of(tmp_path).cast(pa.schema([("_item", "string"), ("_path", "string")])), None, ignore
+    ) == (PROBE_SCHEMA.empty_table())

@@ -52,6 +52,16 @@ def test_latest_failure_of_a_unit_counts(tmp_path: Path) -> None:
     assert (first["first_seen"], first["last_seen"]) == (MONDAY, tuesday)
 
 
+def test_attempts_are_those_of_the_latest_row_and_no_sum(tmp_path: Path) -> None:
+    for names, attempts, day in (("a", 3, 0), ("ab", 2, 1)):
+        seen = MONDAY + timedelta(days=day)
+        write_quarantine(str(tmp_path), failures_table([failure(name, attempts) for name in names], seen=seen))
+    assert read_quarantine(str(tmp_path)).column("attempts").to_pylist() == [2, 2]
+    release(str(tmp_path), ["b"])  # writes the merged rows anew
+    (row,) = read_quarantine(str(tmp_path)).to_pylist()
+    assert (row["attempts"], row["first_seen"], row["last_seen"]) == (2, MONDAY, MONDAY + timedelta(days=1))
+
+
 def test_same_units_replace_their_file(tmp_path: Path) -> None:
     first = write_quarantine(str(tmp_path), [failure("a"), failure("b")])
     assert write_quarantine(str(tmp_path), [failure("b", 2), failure("a", 2)]) == first

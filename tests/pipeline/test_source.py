@@ -13,7 +13,7 @@ from pipeline.source_spec import SourceSpec
 
 
 def names(path: str | tuple[str, ...], **settings: object) -> list[str]:
-    return list_source(SourceSpec(path=path, **settings)).items["item"].to_pylist()
+    return list_source(SourceSpec(path=path, **settings)).items["_item"].to_pylist()
 
 
 def touch(folder: Path, *files: str) -> Path:
@@ -26,15 +26,24 @@ def touch(folder: Path, *files: str) -> Path:
 def test_a_folder_is_scanned_recursively_and_what_is_not_media_is_counted(tmp_path: Path) -> None:
     touch(tmp_path, "b.wav", "a/z.FLAC", "a/notes.txt", "clip.mp4", ".hidden.wav", ".cache/x.wav", "README")
     listing = list_source(SourceSpec(path=str(tmp_path)))
-    assert listing.items["item"].to_pylist() == ["a/z.FLAC", "b.wav", "clip.mp4"]
-    assert listing.items["path"].to_pylist()[1] == str(tmp_path / "b.wav")
+    assert listing.items["_item"].to_pylist() == ["a/z.FLAC", "b.wav", "clip.mp4"]
+    assert listing.items["_path"].to_pylist()[1] == str(tmp_path / "b.wav")
     assert listing.ignored == {".txt": 1, "(no extension)": 1}
 
 
-def test_a_glob_names_items_below_their_common_folder(tmp_path: Path) -> None:
+def test_a_glob_names_items_below_the_folder_before_its_wildcards(tmp_path: Path) -> None:
     touch(tmp_path, "x/1.wav", "x/2.wav", "y/3.wav", "y/3.flac")
     assert names(f"{tmp_path}/*/*.wav") == ["x/1.wav", "x/2.wav", "y/3.wav"]
-    assert names(f"{tmp_path}/**/*.flac") == ["3.flac"]
+    assert names(f"{tmp_path}/**/*.flac") == ["y/3.flac"]
+
+
+def test_circles_of_links_are_walked_once(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.wav", "b/2.wav")
+    (tmp_path / "a/up").symlink_to(tmp_path, target_is_directory=True)
+    touch(tmp_path, "b/deep/3.wav")
+    (tmp_path / "b/deep/up").symlink_to(tmp_path / "b", target_is_directory=True)
+    (tmp_path / "b/other").symlink_to(tmp_path / "a", target_is_directory=True)
+    assert names(str(tmp_path)) == ["a/1.wav", "b/2.wav", "b/deep/3.wav", "b/other/1.wav"]
 
 
 def test_a_list_and_a_single_file(tmp_path: Path) -> None:
@@ -69,20 +78,27 @@ def write_manifest(folder: Path, kind: str) -> Path:
 def test_manifests_carry_their_columns_and_resolve_paths_against_themselves(tmp_path: Path, kind: str) -> None:
     listing = list_source(SourceSpec(path=str(write_manifest(tmp_path, kind))))
     assert listing.items.to_pylist() == [
-        {"item": "b.wav", "path": str(tmp_path / "b.wav"), "caption": 'a "b", c', "bpm": 90},
-        {"item": "sub/a.wav", "path": str(tmp_path / "sub/a.wav"), "caption": "line\nbreak", "bpm": None},
+        {"_item": "b.wav", "_path": str(tmp_path / "b.wav"), "caption": 'a "b", c', "bpm": 90},
+        {"_item": "sub/a.wav", "_path": str(tmp_path / "sub/a.wav"), "caption": "line\nbreak", "bpm": None},
     ]
     assert listing.metadata.names == ["caption", "bpm"]
 
 
 def test_columns_can_be_chosen_and_ids_taken_from_one(tmp_path: Path) -> None:
     path = tmp_path / "m.csv"
-    path.write_text("file,key,caption,seed\na.wav,k1,one,7\na.wav,k2,two,8\n")
+    path.write_text("file,key,caption,seed\na.wav,007,one,7\na.wav,08,two,8\n")
     spec = SourceSpec(path=str(path), path_column="file", id_column="key", columns=("caption",))
-    assert list_source(spec).items.select(["item", "caption"]).to_pylist() == [
-        {"item": "k1", "caption": "one"},
-        {"item": "k2", "caption": "two"},
+    assert list_source(spec).items.select(["_item", "caption"]).to_pylist() == [
+        {"_item": "007", "caption": "one"},
+        {"_item": "08", "caption": "two"},
     ]
+
+
+def test_any_other_name_may_be_a_column(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text("file,path,num_samples,failure,waveform\na.wav,x,1,2,3\n")
+    carried = list_source(SourceSpec(path=str(path), path_column="file")).metadata.names
+    assert carried == ["path", "num_samples", "failure", "waveform"]
 
 
 def test_the_order_of_rows_does_not_matter(tmp_path: Path) -> None:
@@ -119,6 +135,10 @@ def test_sources_that_cannot_be_used_say_why(tmp_path: Path) -> None:
         names(manifest(tmp_path, "path,seed\na.wav,1\n"))
     with pytest.raises(SourceError, match="cannot read the manifest"):
         names(manifest(tmp_path, "path,n\na.wav\nb.wav,1,2\n"))
+    with pytest.raises(SourceError, match="column 'n' is empty in data row 2"):
+        names(manifest(tmp_path, "path,n\na.wav,1\nb.wav,\n"), id_column="n")
+    with pytest.raises(SourceError, match="column 'n' stands there more than once"):
+        names(manifest(tmp_path, "path,n,n\na.wav,1,2\n"))
     with pytest.raises(SourceError, match="cannot read the manifest"):
         names(str(touch(tmp_path, "m.parquet") / "m.parquet"))
 

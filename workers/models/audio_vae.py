@@ -22,7 +22,8 @@ from torch.nn import functional
 
 from workers.audio.mel import mel_spectrogram
 from workers.audio.mel_spec import MelSpec
-from workers.models.audio_vae_spec import AudioVaeConfig, AudioVaeSpec, check_mel_shape
+from workers.models.audio_vae_spec import AudioVaeConfig, AudioVaeSpec, parse_config
+from workers.models.checkpoint import existing_folder
 from workers.models.seeded_init import initialise
 
 # The log-variance is kept where exp() is a float32; the bounds are those of diffusers' DiagonalGaussianDistribution.
@@ -105,7 +106,7 @@ class AudioVAE(nn.Module):
         """
         if mel.ndim != 3:
             raise ValueError(f"expected a mel [B, {self.mel_channels}, F], got shape {list(mel.shape)}")
-        check_mel_shape(self.config, mel.shape[1], mel.shape[2])
+        self.config.check_mel_shape(mel.shape[1], mel.shape[2])
         normal = (mel.float() - _MEL_MEAN) / _MEL_STD
         moments: Tensor = self.encoder(normal.to(self._dtype)).float()
         mean, logvar = moments.chunk(2, dim=1)
@@ -222,10 +223,13 @@ class AudioVAE(nn.Module):
     def load(cls, folder: str | Path) -> Self:
         """Read what `save` wrote; the parameters are float32 whatever type they were saved in.
 
+        Args:
+            folder: Nothing but a folder, even where it is called `random`; `from_spec` builds what a spec names.
+
         Raises:
-            ValueError: The folder does not hold an AudioVAE.
+            ValueError: There is no such folder, or it does not hold an AudioVAE.
         """
-        return cls.from_spec(AudioVaeSpec(weights=str(folder)))
+        return cls.from_spec(AudioVaeSpec(weights=existing_folder(str(folder))))
 
     @classmethod
     def from_spec(cls, spec: AudioVaeSpec) -> Self:
@@ -235,9 +239,9 @@ class AudioVAE(nn.Module):
             ValueError: Its files are missing or do not fit its config.
         """
         checkpoint = spec.checkpoint()
-        model = cls(spec.config())
         if checkpoint is None:
-            return model
+            return cls(spec.config())
+        model = cls(parse_config(checkpoint.config, checkpoint.folder))
         try:
             # copies into float32 parameters
             model.load_state_dict({name: value for path in checkpoint.files for name, value in load_file(path).items()})

@@ -1,12 +1,13 @@
 """Settings of the AudioVAE."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from workers.models.checkpoint import Checkpoint, find_checkpoint, read_config
-from workers.spec import Spec
+from workers.models.checkpoint import Checkpoint, existing_folder, find_checkpoint, read_config
+from workers.spec import PathText, Spec
 
 _Multiplier = Annotated[int, Field(ge=1, le=32)]
 
@@ -42,6 +43,20 @@ class AudioVaeConfig(Spec):
         """Mel frames per latent step."""
         return int(2 ** (len(self.channel_multipliers) - 1))
 
+    def check_mel_shape(self, n_mels: int, num_frames: int) -> None:
+        """Refuse a mel that the model cannot take.
+
+        Raises:
+            ValueError: Its bands are not `mel_channels`, or its frames not a multiple of the time factor.
+        """
+        if n_mels != self.mel_channels:
+            raise ValueError(
+                f"this AudioVAE takes mels of {self.mel_channels} bands, got {n_mels}: set n_mels to match"
+            )
+        factor = self.time_downsample_factor
+        if num_frames < factor or num_frames % factor:
+            raise ValueError(f"this AudioVAE takes a multiple of {factor} frames, got {num_frames}")
+
 
 class AudioVaeSpec(AudioVaeConfig):
     """Which AudioVAE: its weights, and its architecture where they are random."""
@@ -49,7 +64,7 @@ class AudioVaeSpec(AudioVaeConfig):
     kind: Literal["audio_vae"] = "audio_vae"
     """Selects this model."""
 
-    weights: str = "embedded"
+    weights: PathText = "embedded"
     """`embedded` (the package's own), `random` (from `seed`), or a folder that `AudioVAE.save` wrote. As long as the
     package ships no trained weights, `embedded` is the seeded initialisation, and a run says so."""
 
@@ -66,6 +81,21 @@ class AudioVaeSpec(AudioVaeConfig):
             )
         return self
 
+    def resolved(self) -> tuple[Self, tuple[str, ...]]:
+        """This model as every process of a run will find it, with a folder as an absolute path.
+
+        Returns:
+            The spec, and a sentence for what the user should know.
+
+        Raises:
+            ValueError: There is no such folder.
+        """
+        if self.weights == "embedded" and not self.is_trained:
+            return self, ("weights are untrained: this version embeds none, so `embedded` is a seeded initialisation",)
+        if self.weights in ("embedded", "random"):  # whatever folders are called
+            return self, ()
+        return self.model_copy(update={"weights": existing_folder(self.weights)}), ()
+
     def checkpoint(self) -> Checkpoint | None:
         """The files to load; None where the weights are random.
 
@@ -81,7 +111,7 @@ class AudioVaeSpec(AudioVaeConfig):
             ValueError: It is missing or not an AudioVAE's.
         """
         if self.is_trained:
-            return _read_audio_vae_config(self._folder())
+            return parse_config(read_config(self._folder()), self._folder())
         return AudioVaeConfig(**{name: getattr(self, name) for name in AudioVaeConfig.model_fields})
 
     @property
@@ -106,28 +136,20 @@ class AudioVaeSpec(AudioVaeConfig):
             ValueError: The model does not take such a mel.
         """
         config = self.config()
-        check_mel_shape(config, n_mels, num_frames)
+        config.check_mel_shape(n_mels, num_frames)
         return (config.latent_channels, num_frames // config.time_downsample_factor)
 
     def _folder(self) -> str:
-        return str(EMBEDDED_FOLDER) if self.weights == "embedded" else self.weights
+        return str(EMBEDDED_FOLDER) if self.weights == "embedded" else existing_folder(self.weights)
 
 
-def check_mel_shape(config: AudioVaeConfig, n_mels: int, num_frames: int) -> None:
-    """Refuse a mel that the model cannot take.
+def parse_config(settings: Mapping[str, Any], folder: str | Path) -> AudioVaeConfig:
+    """The architecture that the `config.json` of a folder describes.
 
     Raises:
-        ValueError: Its bands are not `mel_channels`, or its frames not a multiple of the time factor.
+        ValueError: It is not an AudioVAE's.
     """
-    if n_mels != config.mel_channels:
-        raise ValueError(f"this AudioVAE takes mels of {config.mel_channels} bands, got {n_mels}: set n_mels to match")
-    factor = config.time_downsample_factor
-    if num_frames < factor or num_frames % factor:
-        raise ValueError(f"this AudioVAE takes a multiple of {factor} frames, got {num_frames}")
-
-
-def _read_audio_vae_config(folder: str) -> AudioVaeConfig:
     try:
-        return AudioVaeConfig(**read_config(folder))
+        return AudioVaeConfig(**settings)
     except ValidationError as error:
         raise ValueError(f"{folder}/config.json is not an AudioVAE's: {error.errors()[0]['msg']}") from error

@@ -1,9 +1,11 @@
 """Where a model's files are: a local folder, a pipeline folder, or the Hugging Face hub."""
 
 import json
+import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,48 @@ class Checkpoint:
 
     files: tuple[Path, ...]
     """The weight files, sorted by name; several where the weights are sharded."""
+
+
+def local_folder(weights: str) -> str | None:
+    """The folder that `weights` names, as an absolute path with `~` filled in; None where there is no such folder.
+
+    Raises:
+        ValueError: It is the address of an object store.
+    """
+    if "://" in weights:
+        raise ValueError(f"{weights}: weights in object stores are not supported yet; give a copy in a local folder")
+    folder = os.path.abspath(os.path.expanduser(weights))
+    return folder if os.path.isdir(folder) else None
+
+
+def existing_folder(weights: str) -> str:
+    """As `local_folder`, where nothing but a folder will do.
+
+    Raises:
+        ValueError: There is no such folder, or it is the address of an object store.
+    """
+    folder = local_folder(weights)
+    if folder is None:
+        raise ValueError(f"no such model folder: {weights}")
+    return folder
+
+
+def hub_commit(hub_id: str, *, subfolder: str | None = None, revision: str | None = None) -> str:
+    """The commit on the hub that a revision stands for now: the one in the local cache where the hub cannot be reached.
+
+    Args:
+        hub_id: Such as `cvssp/audioldm2`.
+        subfolder: As in `find_checkpoint`.
+        revision: Commit, tag or branch; the newest commit where None.
+
+    Returns:
+        Its 40 hexadecimal digits.
+
+    Raises:
+        ValueError: That is no hub id, or neither the hub nor the cache can give it.
+    """
+    # The hub's client keeps what it fetched in .../snapshots/<commit>, whatever the revision was called.
+    return _from_hub(hub_id, _patterns(["config.json"], subfolder), revision).name
 
 
 def find_checkpoint(
@@ -56,27 +100,41 @@ def find_checkpoint(
     raise ValueError(f"no weights in {folder}: expected {stem}.safetensors beside config.json")
 
 
-def read_config(weights: str, *, subfolder: str | None = None, revision: str | None = None) -> dict[str, Any]:
+def read_config(weights: str, *, subfolder: str | None = None, revision: str | None = None) -> Mapping[str, Any]:
     """Parse a model's `config.json` without fetching its weights.
+
+    A process reads each file, and asks the hub, once: files do not change during a run, and this is called for every
+    block of it.
+
+    Returns:
+        The settings, shared by all callers.
 
     Raises:
         ValueError: As `find_checkpoint`.
     """
-    root = _root(weights, ["config.json"], subfolder=subfolder, revision=revision)
+    return _read_config(local_folder(weights) or weights, subfolder, revision)
+
+
+@lru_cache(maxsize=64)
+def _read_config(location: str, subfolder: str | None, revision: str | None) -> Mapping[str, Any]:
+    root = _root(location, ["config.json"], subfolder=subfolder, revision=revision)
     return _read_json(_folder_with_config(root, subfolder) / "config.json")
 
 
 def _root(weights: str, patterns: Sequence[str], *, subfolder: str | None, revision: str | None) -> Path:
-    folder = Path(weights).expanduser()
-    if folder.is_dir():
-        return folder
-    if not _HUB_ID.fullmatch(weights):
-        raise ValueError(f"no such model folder: {weights} (a hub id would look like owner/name)")
-    nested = [f"{subfolder}/{pattern}" for pattern in patterns] if subfolder else []
-    return _from_hub(weights, [*patterns, *nested], revision)
+    if folder := local_folder(weights):
+        return Path(folder)
+    return _from_hub(weights, _patterns(patterns, subfolder), revision)
+
+
+def _patterns(patterns: Sequence[str], subfolder: str | None) -> list[str]:
+    return [*patterns, *(f"{subfolder}/{pattern}" for pattern in patterns if subfolder)]
 
 
 def _from_hub(hub_id: str, patterns: list[str], revision: str | None) -> Path:
+    """The folder of a commit in the hub's local cache, with the files that match."""
+    if not _HUB_ID.fullmatch(hub_id):
+        raise ValueError(f"no such model folder: {hub_id} (a hub id would look like owner/name)")
     # Imported here: the hub client costs more start-up time than a spec check may take.
     import huggingface_hub
     from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from workers.models.checkpoint import Checkpoint
-from workers.models.diffusers_vae_spec import AUDIOLDM2_CONFIG, DiffusersVaeSpec, check_mel_shape
+from workers.models.diffusers_vae_spec import AUDIOLDM2_CONFIG, DiffusersVaeSpec, check_picture
 from workers.models.seeded_init import initialise
 
 
@@ -59,7 +59,7 @@ class DiffusersVAE:
         """
         if mel.ndim != 3:
             raise ValueError(f"expected a mel [B, n_mels, frames], got shape {list(mel.shape)}")
-        check_mel_shape(self._config, mel.shape[1], mel.shape[2])
+        check_picture(self._config, mel.shape[1], mel.shape[2])
         picture = (mel.transpose(1, 2) if self.spec.mel_layout == "time_first" else mel).unsqueeze(1)
         picture = picture.to(dtype=self.model.dtype, memory_format=self._layout)
         posterior = self.model.encode(picture, return_dict=False)[0]

@@ -1,11 +1,12 @@
 """Settings of VAEs in the diffusers format."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
-from workers.models.checkpoint import Checkpoint, find_checkpoint, read_config
-from workers.spec import Spec
+from workers.models.checkpoint import Checkpoint, find_checkpoint, hub_commit, local_folder, read_config
+from workers.spec import PathText, Spec
 
 # AudioLDM2's VAE (https://huggingface.co/cvssp/audioldm2, vae/config.json).
 AUDIOLDM2_CONFIG: dict[str, Any] = {
@@ -30,11 +31,11 @@ class DiffusersVaeSpec(Spec):
     kind: Literal["autoencoder_kl"] = "autoencoder_kl"
     """Selects this model."""
 
-    weights: str = "cvssp/audioldm2"
+    weights: PathText = "cvssp/audioldm2"
     """A folder or hub id of a VAE or of a pipeline with a `vae` folder; or `random`, AudioLDM2's shape from `seed`."""
 
     revision: str | None = None
-    """Commit, tag or branch on the hub; the newest where null."""
+    """Commit, tag or branch on the hub; the newest commit where null. A run keeps to the commit that it began with."""
 
     allow_pickle: bool = False
     """Load `.bin` weights where there are no safetensors. Unpickling can run code that the author chose."""
@@ -44,6 +45,27 @@ class DiffusersVaeSpec(Spec):
 
     seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
     """Seed of the weights where they are random."""
+
+    def resolved(self) -> tuple[Self, tuple[str, ...]]:
+        """This model as every process of a run will find it: a folder as an absolute path, or a hub id at one commit.
+
+        Returns:
+            The spec, and a sentence for what was decided.
+
+        Raises:
+            ValueError: There is no such folder, and the hub cannot give it either.
+        """
+        if self.weights == "random":
+            return self, ()
+        if folder := local_folder(self.weights):
+            return self.model_copy(update={"weights": folder}), ()
+        commit = hub_commit(self.weights, subfolder="vae", revision=self.revision)
+        if commit == self.revision:
+            return self, ()
+        meaning = f"revision {self.revision}" if self.revision else "the newest revision"
+        return self.model_copy(update={"revision": commit}), (
+            f"weights are {self.weights} at commit {commit}, which {meaning} stands for",
+        )
 
     def checkpoint(self) -> Checkpoint | None:
         """The files to load; None where the weights are random.
@@ -63,7 +85,7 @@ class DiffusersVaeSpec(Spec):
         _check_class(checkpoint.config, self.weights)
         return checkpoint
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> Mapping[str, Any]:
         """The model's `config.json`.
 
         Raises:
@@ -92,19 +114,19 @@ class DiffusersVaeSpec(Spec):
             ValueError: The model does not take such a mel.
         """
         config = self.config()
-        check_mel_shape(config, n_mels, num_frames)
+        check_picture(config, n_mels, num_frames)
         factor = downsample_factor(config)
         height, width = (num_frames, n_mels) if self.mel_layout == "time_first" else (n_mels, num_frames)
         return (int(config.get("latent_channels", 4)), height // factor, width // factor)
 
 
-def downsample_factor(config: dict[str, Any]) -> int:
+def downsample_factor(config: Mapping[str, Any]) -> int:
     """How much an `AutoencoderKL` with this config shrinks each axis: a halving between levels."""
     return int(2 ** (len(config.get("block_out_channels", (64,))) - 1))
 
 
-def check_mel_shape(config: dict[str, Any], n_mels: int, num_frames: int) -> None:
-    """Refuse a mel that the model cannot take.
+def check_picture(config: Mapping[str, Any], n_mels: int, num_frames: int) -> None:
+    """Refuse a mel that an `AutoencoderKL` with this config cannot take as a picture.
 
     Raises:
         ValueError: Its bands or its frames are not a multiple of the downsample factor.
@@ -116,7 +138,7 @@ def check_mel_shape(config: dict[str, Any], n_mels: int, num_frames: int) -> Non
         )
 
 
-def _check_class(config: dict[str, Any], weights: str) -> None:
+def _check_class(config: Mapping[str, Any], weights: str) -> None:
     name = config.get("_class_name")
     if name not in SUPPORTED_CLASSES:
         raise ValueError(f"{weights} holds a {name}, expected one of: {', '.join(SUPPORTED_CLASSES)}")

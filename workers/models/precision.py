@@ -4,9 +4,10 @@ import re
 from pathlib import Path
 from typing import Literal
 
+from workers.device_kind import DeviceKind as DeviceKind
+
 Precision = Literal["float32", "bfloat16", "float16"]
 RequestedPrecision = Literal["float32", "bfloat16", "float16", "auto"]
-DeviceKind = Literal["cpu", "cuda"]
 
 _CPUINFO = Path("/proc/cpuinfo")
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 from typing import Any
 
+from workers.models.audio_vae_spec import AudioVaeConfig
 from workers.models.vae_spec import VaeSpec
 
 # Part of the digest of random weights: change it when the way they are drawn changes.
@@ -22,7 +23,7 @@ def weights_digest(spec: VaeSpec) -> str:
     checkpoint = spec.checkpoint()
     if checkpoint is None:
         config = spec.config()
-        architecture = config if isinstance(config, dict) else config.model_dump(mode="json")
+        architecture = config.model_dump(mode="json") if isinstance(config, AudioVaeConfig) else config
         _add_json(digest, {"kind": spec.kind, "architecture": architecture, "seed": spec.seed})
         digest.update(_RANDOM_INIT_VERSION.encode())
         return digest.hexdigest()

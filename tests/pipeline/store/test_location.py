@@ -51,15 +51,33 @@ def test_listing_is_sorted_and_takes_no_temporaries(tmp_path: Path) -> None:
     assert location.list_files(str(tmp_path / "none")) == {}
 
 
-def test_old_temporaries_are_removed_and_new_ones_kept(tmp_path: Path) -> None:
-    old, new, data = (tmp_path / "data" / name for name in (".p.parquet.aa.tmp", ".q.parquet.bb.tmp", "p.parquet"))
-    (tmp_path / "data").mkdir()
-    for path in (old, new, data):
-        path.write_bytes(b"x")
-    os.utime(old, (time.time() - 3600,) * 2)
-    assert location.remove_temporaries(str(tmp_path), older_than_seconds=60) == [str(old)]
-    assert new.exists()
-    assert data.exists()
+def test_old_temporaries_of_the_store_are_removed(tmp_path: Path) -> None:
+    old = [".manifest.json.0123456789ab.tmp"]
+    old += [f"{folder}/.p.parquet.0123456789ab.tmp" for folder in ("data", "quarantine", "plan")]
+    kept = ["data/p.parquet", "data/.p.parquet.tmp", "logs/.a.0123456789ab.tmp", "mine/.a.0123456789ab.tmp"]
+    for name in [*old, *kept, "data/.new.0123456789ab.tmp"]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+        if "new" not in name:
+            os.utime(tmp_path / name, (time.time() - 3600,) * 2)
+    (tmp_path / "data" / ".folder.0123456789ab.tmp").mkdir()
+    removed = location.remove_temporaries(str(tmp_path), older_than_seconds=60)
+    assert removed == sorted(str(tmp_path / name) for name in old)
+    assert all((tmp_path / name).exists() for name in [*kept, "data/.new.0123456789ab.tmp"])
+    assert location.remove_temporaries(str(tmp_path / "none"), older_than_seconds=0) == []
+    with pytest.raises(ValueError, match="older_than_seconds is -1; it must be at least 0"):
+        location.remove_temporaries(str(tmp_path), older_than_seconds=-1)
+
+
+def test_temporary_of_a_killed_writer_is_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(location, "_remove_if_there", lambda _: None)  # a killed process removes nothing
+    with pytest.raises(RuntimeError, match="killed"):
+        location.atomic_write(
+            str(tmp_path / "data" / "p.parquet"), lambda _: (_ for _ in ()).throw(RuntimeError("killed"))
+        )
+    monkeypatch.undo()
+    assert len(location.remove_temporaries(str(tmp_path), older_than_seconds=0)) == 1
+    assert os.listdir(tmp_path / "data") == []
 
 
 def test_mapping_holds_no_file_descriptor(tmp_path: Path) -> None:

@@ -195,7 +195,14 @@ def test_odd_ids(tmp_path: Path, moments: Any) -> None:
 
 
 def test_reading_imports_neither_torch_nor_ray() -> None:
-    code = "import sys; from pipeline.store import LatentStore; assert not {'torch', 'ray'} & set(sys.modules)"
+    code = """
+import sys
+import pipeline.store
+from pipeline.store import LatentStore
+assert not {"torch", "ray"} & set(sys.modules)
+from pipeline.store import LatentBatches, LatentDataset, LatentLoader
+assert "torch" in sys.modules and "ray" not in sys.modules
+"""
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

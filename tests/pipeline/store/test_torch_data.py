@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from pipeline.store.manifest import Manifest, save_manifest
 from pipeline.store.reader import LatentStore
 from pipeline.store.shuffle import epoch_order, rank_order
 from pipeline.store.torch_data import LatentBatches, LatentDataset, LatentLoader
@@ -52,10 +53,11 @@ def flat(lists: list[list[str]]) -> list[str]:
 @pytest.mark.parametrize(("num_workers", "context"), [(1, "fork"), (3, "fork"), (2, "spawn")])
 def test_workers_do_not_change_the_batches(store: Path, num_workers: int, context: str) -> None:
     options: dict[str, Any] = {"seed": 1, "draw": True}
-    alone = list(LatentLoader(LatentStore(store), 6, None, **options))
+    columns = ["sample_id", "latent_mean"]
+    alone = list(LatentLoader(LatentStore(store), 6, columns, **options))
     opened = LatentStore(store)
     opened[0]  # mapped before the fork
-    loader = LatentLoader(opened, 6, None, num_workers=num_workers, multiprocessing_context=context, **options)
+    loader = LatentLoader(opened, 6, columns, num_workers=num_workers, multiprocessing_context=context, **options)
     together = list(loader)
     assert ids(together) == ids(alone)
     for one, other in zip(alone, together, strict=True):
@@ -101,8 +103,50 @@ def test_state_of_another_loader_is_refused(store: Path) -> None:
     state = LatentLoader(LatentStore(store), 7, seed=5).state_dict()
     with pytest.raises(ValueError, match="the state is of a loader with batch_size 7, this one has 8"):
         LatentLoader(LatentStore(store), 8, seed=5).load_state_dict(state)
-    with pytest.raises(ValueError, match="world_size 1, this one has 2"):
-        LatentLoader(LatentStore(store), 7, seed=5, world_size=2).load_state_dict(state)
+    others: list[dict[str, Any]] = [
+        {"world_size": 2}, {"seed": 6}, {"shuffle": False}, {"uneven": "pad"}, {"drop_last": True}, {"draw": True},
+        {"scale": True},
+    ]  # fmt: skip
+    for other in others:
+        ((name, value),) = other.items()
+        with pytest.raises(ValueError, match=rf"a loader with {name} \S+, this one has {value}: batch 0 would be"):
+            LatentLoader(LatentStore(store), 7, **{"seed": 5, **other}).load_state_dict(state)
+
+
+def test_state_of_another_store_is_refused(store: Path, moments: Any) -> None:
+    def loader(identity: str, digest: str | None) -> LatentLoader:
+        manifest = Manifest.start(kind="encode", identity=identity, schema=moments.schema(), environment={})
+        save_manifest(str(store), manifest.revise(content_digest=digest))
+        return LatentLoader(LatentStore(store), 7)
+
+    without = LatentLoader(LatentStore(store), 7).state_dict()
+    state = loader("a", "1f").state_dict()
+    assert (state["identity"], state["content_digest"]) == ("a", "1f")
+    with pytest.raises(ValueError, match="a loader with identity a, this one has b"):
+        loader("b", "1f").load_state_dict(state)
+    with pytest.raises(ValueError, match="a loader with content_digest 1f, this one has 2e"):
+        loader("a", "2e").load_state_dict(state)
+    loader("a", None).load_state_dict(state)  # not yet known
+    loader("a", "1f").load_state_dict(without)
+
+
+def test_dataset_ends_after_the_last_unit(store: Path) -> None:
+    dataset = LatentDataset(LatentStore(store), ["sample_id"])
+    with pytest.raises(IndexError, match="position 50 is not in"):
+        dataset[50]
+    assert [unit["sample_id"] for unit in dataset] == [f"clip-{row:05d}" for row in range(50)]
+
+
+def test_default_columns_of_a_draw(store: Path) -> None:
+    opened = LatentStore(store)
+    (batch,) = LatentLoader(opened, 50, draw=True, scale=True, shuffle=False)
+    assert {name for name in batch if name.startswith("latent")} == {"latent"}
+    expected = opened.sample(range(50), seed=0, epoch=0) * np.float32(opened.statistics.scale_factor)
+    np.testing.assert_array_equal(batch["latent"].numpy(), expected)
+    (stored,) = LatentLoader(opened, 50, ["latent_mean"], scale=True, shuffle=False)
+    assert stored["latent_mean"].dtype == torch.float32
+    unit = LatentDataset(opened, draw_seed=0, scale=True)[4]
+    assert torch.equal(unit["latent"], batch["latent"][4])
 
 
 @pytest.mark.parametrize(("uneven", "share"), [("drop", 16), ("pad", 17)])

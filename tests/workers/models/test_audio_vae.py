@@ -115,6 +115,21 @@ def test_load_says_what_does_not_fit(tmp_path: Path) -> None:
         AudioVAE.load(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["random", "embedded"])
+def test_load_takes_folders_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=f"no such model folder: {name}"):
+        AudioVAE.load(name)
+    AudioVAE(SMALL).save(name)
+    assert AudioVAE.load(name).config == SMALL
+
+
+def test_load_reads_a_folder_that_was_written_again(tmp_path: Path) -> None:
+    for config in (SMALL, SMALL.model_copy(update={"latent_channels": 4})):
+        AudioVAE(config).save(tmp_path)
+        assert AudioVAE.load(tmp_path).config == config
+
+
 def test_losses_are_right_and_gradients_reach_every_parameter() -> None:
     model, mel = AudioVAE(SMALL), mels()
     reconstruction, mean, logvar = model(mel, torch.Generator().manual_seed(0))

@@ -25,6 +25,38 @@ def test_embedded_weights_that_are_not_shipped(monkeypatch: pytest.MonkeyPatch, 
     assert not embedded.is_trained
     assert embedded.config() == seeded.config()
     assert weights_digest(embedded) == weights_digest(seeded)
+    resolved, (note,) = embedded.resolved()
+    assert resolved == embedded
+    assert "weights are untrained: this version embeds none" in note
+
+
+@pytest.mark.parametrize("name", ["embedded", "random"])
+def test_reserved_names_are_no_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert AudioVaeSpec(weights=name).resolved()[0].weights == name
+
+
+def test_resolved_folder_is_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "models" / "vae").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "models")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for weights in ("vae", "../models/vae", "~/models/vae", Path("vae")):
+        assert AudioVaeSpec(weights=weights).resolved() == (AudioVaeSpec(weights=str(tmp_path / "models/vae")), ())
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ("no/such/folder", "no such model folder: no/such/folder"),
+        ("s3://bucket/vae", "s3://bucket/vae: weights in object stores are not supported yet"),
+    ],
+)
+def test_refuses_what_is_no_folder(weights: str, message: str) -> None:
+    spec = AudioVaeSpec(weights=weights)
+    for use in (spec.resolved, spec.checkpoint, spec.config):
+        with pytest.raises(ValueError, match=message):
+            use()
 
 
 def test_config_of_another_model(tmp_path: Path) -> None:
