@@ -1,5 +1,6 @@
 """What a person sees while a job runs: a live line on a terminal, a plain line now and then elsewhere."""
 
+import math
 import time
 from dataclasses import dataclass, field
 from typing import Protocol, TextIO
@@ -99,7 +100,7 @@ class PlainProgress:
         self._stream = stream
         self._tally = Tally()
         self._phase = ""
-        self._printed = 0.0
+        self._printed = -math.inf
 
     def phase(self, what: str, detail: str = "") -> None:  # noqa: ARG002 (details are for the live display)
         """Prints `what`, once."""

@@ -1,9 +1,11 @@
 """Specs from YAML and overrides; every wrong one says where and what is allowed, on one screen."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from jobs.cli import main
 from jobs.encode_job import EncodeJob
 from jobs.load import RECIPES, job_kinds, load_job
 from jobs.mel_job import MelJob
@@ -105,6 +107,21 @@ def test_wrong_specs_say_where_and_what_is_allowed(tmp_path: Path, name: str) ->
     assert len(message.splitlines()) <= 20
     assert "pydantic" not in message
     assert "Traceback" not in message
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_specs_exit_with_2_and_no_traceback(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text, overrides, expected = WRONG[name]
+    command = ["latentmill", "run", str(write(tmp_path, text)), *(f"--set={override}" for override in overrides)]
+    monkeypatch.setattr("sys.argv", command)
+    with pytest.raises(SystemExit) as caught:
+        main()
+    printed = capsys.readouterr().err
+    assert caught.value.code == 2
+    assert re.search(expected, printed)
+    assert "Traceback" not in printed
 
 
 def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
