@@ -24,15 +24,14 @@ def code_counts(values: NDArray[np.float16]) -> NDArray[np.int64]:
     return counts
 
 
-def counted_sums(counts: NDArray[np.int64]) -> tuple[int, int, int, int]:
-    """Number of finite values, and the sums of them, of their squares and of their exponentials, in units of 2⁻²⁴.
+def counted_sums(counts: NDArray[np.int64], *, exponentials: bool) -> list[int]:
+    """Number of finite values, and in units of 2⁻²⁴ the sums of them, of their squares and, if asked, exponentials.
 
     Each square and each exponential is rounded on its own; an exponential that is infinite counts nothing.
     """
     codes = np.flatnonzero(counts)
     times = counts[codes].astype(np.float64)
-    finite, *terms = (_weighted(times, of_code[codes]) for of_code in _terms())
-    return finite, terms[0], terms[1], terms[2]
+    return [_weighted(times, terms[codes]) for terms in _terms()[: 4 if exponentials else 3]]
 
 
 @cache
@@ -44,13 +43,15 @@ def _terms() -> tuple[NDArray[np.float64], ...]:
     with np.errstate(over="ignore"):
         exponentials = np.exp(values) * _UNIT
     exponentials[~np.isfinite(exponentials)] = 0
-    whole = (np.rint(term) * finite for term in (values * _UNIT, values * values * _UNIT, exponentials))
+    whole = (np.rint(terms) * finite for terms in (values * _UNIT, values * values * _UNIT, exponentials))
     return finite.astype(np.float64), *whole
 
 
 def _weighted(times: NDArray[np.float64], terms: NDArray[np.float64]) -> int:
     """The sum of `times · terms`, whole numbers both."""
-    products = times * terms
-    if float(np.abs(products).sum()) < _EXACT / 2:  # so every product and every partial sum is exact
+    with np.errstate(over="ignore"):
+        products = times * terms
+        bound = float(np.abs(products).sum())
+    if bound < _EXACT / 2:  # so every product and every partial sum is exact
         return int(products.sum())
     return sum(int(n) * int(term) for n, term in zip(times.tolist(), terms.tolist(), strict=True))

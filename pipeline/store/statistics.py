@@ -93,9 +93,9 @@ def channel_sums(tensors: NDArray[Any], *, exponentials: bool = False) -> Channe
     num_rows, num_channels = tensors.shape[:2]
     flat = tensors.reshape(num_rows, num_channels, -1) if tensors.size else tensors.reshape(num_rows, num_channels, 0)
     if tensors.dtype == np.float16 and flat.size >= _WORTH_COUNTING * num_channels:
-        counted = [counted_sums(code_counts(flat[:, channel])) for channel in range(num_channels)]
-        counts, values, squares, powers = zip(*counted, strict=True)
-        return ChannelSums(counts, values, squares, powers if exponentials else ())
+        channels = (code_counts(flat[:, channel]) for channel in range(num_channels))
+        columns = zip(*(counted_sums(counts, exponentials=exponentials) for counts in channels), strict=True)
+        return ChannelSums(*columns, *([] if exponentials else [()]))
     step = max(1, _BLOCK_VALUES // max(1, num_channels * flat.shape[2]))
     zero = (0,) * num_channels
     total = ChannelSums(zero, zero, zero, zero if exponentials else ())

@@ -37,7 +37,7 @@ def test_every_code_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_more_values_than_floats_can_add_up() -> None:
     counts = np.zeros(65536, np.int64)
     counts[np.array([65504.0, 0.5, 1.0], np.float16).view(np.uint16)] = [2**31, 1, 3]
-    finite, values, squares, _ = counted_sums(counts)
+    finite, values, squares = counted_sums(counts, exponentials=False)
     assert finite == 2**31 + 4
     assert values == ((65504 * 2**31 + 3) << 24) + (1 << 23)
     assert squares == ((65504**2 * 2**31 + 3) << 24) + (1 << 22)

@@ -29,4 +29,3 @@ def test_latents_are_those_of_the_definition(shape: tuple[int, ...], dtype: type
     listed = draw_latents(seeds, list(means), list(logvars), seed=3, epoch=2)
     assert isinstance(listed, list)
     np.testing.assert_array_equal(np.stack(listed), drawn)
-    np.testing.assert_array_equal(means, means.copy())
