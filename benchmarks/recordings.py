@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-
 DISTINCT = 256
 
 

@@ -58,9 +58,10 @@ def check_store(prepared: Prepared, *, prune: bool) -> Manifest | None:
 
 
 def begin_store(prepared: Prepared, manifest: Manifest | None, *, prune: bool, retry_quarantined: bool) -> Manifest:
-    """Takes out what no longer counts, then writes plan, spec and manifest.
+    """Writes manifest and spec, takes out what no longer counts, then writes the plan.
 
-    The new plan is saved last: a kill on the way leaves the change of the source to be found again.
+    The manifest comes first, so that a kill on the way leaves a folder that is known for a store, and the plan last, so
+    that it leaves the change of the source to be found again.
 
     Args:
         prepared: the job.
@@ -77,10 +78,11 @@ def begin_store(prepared: Prepared, manifest: Manifest | None, *, prune: bool, r
         manifest = Manifest.start(
             kind=prepared.job.kind, identity=prepared.identity, schema=prepared.schema, environment=facts
         )
+        save_manifest(store, manifest)
+    location.remove_temporaries(store, older_than_seconds=ORPHAN_SECONDS)
+    if recorded_spec(store) is None:
         spec = yaml.safe_dump(prepared.job.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
         location.atomic_write(location.join(store, location.JOB), spec.encode())
-    else:
-        location.remove_temporaries(store, older_than_seconds=ORPHAN_SECONDS)
     outdated = _outdated(prepared, prune=prune)
     if outdated:
         remove_units(store, outdated)
