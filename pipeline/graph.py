@@ -82,6 +82,7 @@ def build_graph(
         batch_size=None if isolate else placement.units_per_file,
         batch_format="pyarrow",
         num_cpus=WRITE_CPUS,
+        compute=ray.data.TaskPoolStrategy(size=placement.write_tasks),
         max_retries=RETRIES,
     )
 

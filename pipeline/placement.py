@@ -22,6 +22,8 @@ MAX_UNITS_PER_FILE = 4096
 FILES_PER_STORE = 64
 """Blocks are gathered into files of about FILE_BYTES, but never into fewer than so many: a kill costs one at most."""
 WRITE_CPUS = 0.05
+CORES_PER_WRITER = 4
+"""Write tasks at once: one puts some hundred MB/s on the disk, digests and all, which is far above what comes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,7 @@ class Placement:
     """Logical CPUs of one decode task. Never equal to an actor's, or Ray Data would fuse the two stages and decode
     serially inside the model actor."""
     decode_tasks: int
+    write_tasks: int
     units_per_block: int
     units_per_file: int
 
@@ -119,6 +122,7 @@ def resolve_placement(
         threads_per_actor=threads,
         decode_cpus=decode_cpus,
         decode_tasks=spec.decode_tasks or min(int(cpus), int(left / decode_cpus)),
+        write_tasks=max(1, int(cpus) // CORES_PER_WRITER),
         units_per_block=units_per_block,
         units_per_file=max(spec.units_per_file or by_share, units_per_block),
     )

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from jobs.demo_sounds import DEMO_SOUNDS, Clock, band, noise, synthesise, tone, write_demo_sounds
+from jobs.demo_acoustics import Clock, band, noise, tone
+from jobs.demo_sounds import DEMO_SOUNDS, synthesise, write_demo_sounds
 
 
 @pytest.fixture(scope="module")
