@@ -55,7 +55,7 @@ class Commit:
     def __call__(self, block: pa.Table) -> pa.Table:
         """Commits `block`, atomically for each of the two files, and returns one receipt row.
 
-        A retry of the same block writes the same bytes under the same names.
+        A retry of the same block replaces the same files: rows by the same bytes, failures by the same units.
         """
         try:
             receipt = self._commit(block)

@@ -84,6 +84,8 @@ def resolve_placement(
     if cpus < 1:
         raise ValueError(f"Ray has {cpus:g} CPUs for tasks; start a node with some, such as a worker of the cluster")
     gpus_per_actor = spec.gpus_per_actor if spec.gpus_per_actor is not None else float(gpus >= 1)
+    if gpus >= 1 and gpus_per_actor == 0:
+        raise ValueError("placement.gpus_per_actor is 0 but the job's device is cuda; set device: cpu to use CPUs")
     if gpus_per_actor > gpus:
         raise ValueError(
             f"placement.gpus_per_actor is {gpus_per_actor:g} but there are {gpus:g} GPUs; set device: cpu to use CPUs"

@@ -27,13 +27,14 @@ class PlacementSpec(Spec):
     """Everything unset is chosen from the machine, and the choice is printed."""
 
     actors: int | ActorPool | None = None
-    """Model actors: a number of at least 1, or `{min, max}`. One per GPU, or one per eight cores, when unset."""
+    """Model actors: a number of at least 1, or `{min, max}`. When unset, one per GPU; on CPUs one
+    per core, up to 16."""
 
     cpus_per_actor: float | None = Field(default=None, gt=0)
     """Logical CPUs that Ray reserves for each actor."""
 
     gpus_per_actor: float | None = Field(default=None, ge=0)
-    """GPUs (or a fraction) for each actor; 0 keeps the model on the CPU."""
+    """GPUs, or a fraction of one, for each actor; to keep the model on the CPU, set `device: cpu`."""
 
     threads_per_actor: int | None = Field(default=None, ge=1)
     """Threads that torch uses in each actor."""

@@ -74,6 +74,8 @@ def test_what_cannot_be_had_is_refused() -> None:
         place(gpus_per_actor=1)
     with pytest.raises(ValueError, match=r"4 actors with 0.5 GPU each but there are 1 GPUs"):
         place(gpus=1, gpus_per_actor=0.5, actors=4, cpus=16)
+    with pytest.raises(ValueError, match=r"gpus_per_actor is 0 but the job's device is cuda; set device: cpu"):
+        place(gpus=1, gpus_per_actor=0, cpus=16)
     with pytest.raises(ValueError, match=r"5000 actors with 0 CPUs each, which leaves no room"):
         place(actors=5000)
     with pytest.raises(ValueError, match=r"Ray has 0 CPUs for tasks; start a node"):
