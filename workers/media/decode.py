@@ -1,7 +1,8 @@
 """Cut spans out of recordings as waveforms of one rate and channel policy."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,9 @@ class Span:
     """Length, at `DecodeSpec.sample_rate`; at least 1."""
 
 
-def decode_spans(path: str, spans: Sequence[Span], spec: DecodeSpec) -> list[NDArray[np.float32] | MediaError]:
+def decode_spans(
+    path: str, spans: Sequence[Span], spec: DecodeSpec, member: str | None = None
+) -> list[NDArray[np.float32] | MediaError]:
     """Decode spans of a recording, or of the first audio stream of a video.
 
     A span's samples depend on the file, the span and the spec alone, not on the spans beside it. They equal the same
@@ -35,38 +38,70 @@ def decode_spans(path: str, spans: Sequence[Span], spec: DecodeSpec) -> list[NDA
     without a click; where the file has the wanted rate already they are the decoder's own, bit for bit.
 
     Args:
-        path: a local file.
+        path: a local path or a URI.
         spans: in any order; each is read by itself, with a little context for the resampler.
         spec: wanted rate, channels and resampler quality.
+        member: which bytes of it (see `media_file`); None if it is all of it.
 
     Returns:
         For each span, in the order given, a waveform, float32 [channels, num_samples], C-contiguous, full scale 1.0, or
         the `MediaError` that says why there is none.
     """
-    results: list[NDArray[np.float32] | MediaError | None] = [None] * len(spans)
+    order = sorted(range(len(spans)), key=lambda index: spans[index].start_sample)
+    each = decode_each([spans[index] for index in order], path=path, spec=spec, member=member)
+    decoded = dict(zip(order, each, strict=True))
+    return [decoded[index] for index in range(len(spans))]
+
+
+def decode_each(
+    spans: Sequence[Span], *, path: str, spec: DecodeSpec, member: str | None = None, listed_length: bool = False
+) -> Iterator[NDArray[np.float32] | MediaError]:
+    """`decode_spans` one by one, in the order given; ascending starts are the fast order.
+
+    Args:
+        spans: see `decode_spans`.
+        path: likewise.
+        spec: likewise.
+        member: likewise.
+        listed_length: the spans were cut from a duration that a manifest gives, and those are rounded: a little may be
+            missing at the end, as where a header gives a rounded one.
+    """
     reader: AudioReader | None = None
     try:
-        for index in sorted(range(len(spans)), key=lambda index: spans[index].start_sample):
+        for span in spans:
             try:
                 if reader is None:
-                    reader = open_audio(path)
+                    reader = open_audio(path, member)
                 with np.errstate(over="ignore", invalid="ignore"):  # non-finite samples are found at the end
-                    results[index] = _decode_span(reader, spans[index], spec)
+                    result: NDArray[np.float32] | MediaError = _decode_span(reader, span, spec, listed_length)
             except MediaError as error:
-                results[index] = error
+                result = error
                 if reader is not None:  # its decoder may be confused now; the next span gets a new one
                     reader.close()
                     reader = None
+            yield result
     finally:
         if reader is not None:
             reader.close()
-    return [result for result in results if result is not None]
 
 
-def _decode_span(reader: AudioReader, span: Span, spec: DecodeSpec) -> NDArray[np.float32]:
+def decode_units(
+    units: Sequence[tuple[str, str | None, Span]], *, spec: DecodeSpec, listed_length: bool = False
+) -> Iterator[NDArray[np.float32] | MediaError]:
+    """`decode_each` over spans of several recordings, each with its path and member.
+
+    Neighbours of one recording share one opening of it.
+    """
+    for (path, member), group in groupby(units, key=lambda unit: unit[:2]):
+        spans = [span for _, _, span in group]
+        yield from decode_each(spans, path=path, spec=spec, member=member, listed_length=listed_length)
+
+
+def _decode_span(reader: AudioReader, span: Span, spec: DecodeSpec, listed_length: bool) -> NDArray[np.float32]:
     info = reader.info
     rates = {"rate_in": info.sample_rate, "rate_out": spec.sample_rate}
-    _check_span(span, resampled_length(info.num_frames, **rates), info.exact, spec.sample_rate)
+    exact = info.exact and not listed_length
+    _check_span(span, resampled_length(info.num_frames, **rates), exact, spec.sample_rate)
     window = resample_window(span.start_sample, span.num_samples, **rates)
     samples = mix(_read_window(reader, window), spec.channels, _names(reader, spec))
     samples = _extend(samples, window.stop - window.start)

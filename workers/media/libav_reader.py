@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from workers.media.audio_info import AudioInfo
 from workers.media.errors import MediaError
 from workers.media.libav_container import channel_names_of, open_container, read_audio_info
+from workers.media.media_file import MediaFile
 
 REGION_SECONDS = 30
 """Distance of the places where decoding begins; a read decodes at most this much that it does not need."""
@@ -39,19 +40,19 @@ _FULL_SCALE = {"u8": 1 << 7, "s16": 1 << 15, "s32": 1 << 31, "s64": 1 << 63}
 class LibavReader:
     """An open file; see `AudioReader`. The first sample of the first decoded frame (priming dropped) is position 0."""
 
-    def __init__(self, path: str) -> None:
-        """Open the file and read its header.
+    def __init__(self, media: MediaFile) -> None:
+        """Open the file and read its header; `close` releases `media` as well.
 
         Raises:
             MediaError: not media, or no audio in it.
         """
-        self._path = path
+        self._media = media
         self._run: _Run | None = None
         self._origin: int | None = None
-        self._unused: Any = open_container(path)  # stands at the start of the file, for the first run
+        self._unused: Any = open_container(media)  # stands at the start of the file, for the first run
         try:
-            self.info: AudioInfo = read_audio_info(path, self._unused)
-        except MediaError:
+            self.info: AudioInfo = read_audio_info(media, self._unused)
+        except BaseException:
             self._unused.close()
             raise
         stream = self._unused.streams.audio[0]
@@ -66,7 +67,7 @@ class LibavReader:
         while start < stop:
             region = start // self._region_frames if self._region_frames else 0
             part_stop = min(stop, (region + 1) * self._region_frames) if self._region_frames else stop
-            part = self._run_of(region, start).read(start, part_stop)
+            part = self._read_region(region, start, part_stop)
             parts.append(part)
             if len(part) < part_stop - start:
                 break
@@ -79,6 +80,7 @@ class LibavReader:
             if owner is not None:
                 owner.close()
         self._run = self._unused = None
+        self._media.close()
 
     def __enter__(self) -> Self:
         return self
@@ -87,6 +89,16 @@ class LibavReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _read_region(self, region: int, start: int, stop: int) -> NDArray[np.float32]:
+        """Samples of one region. What looks like a damaged or short file may be one that could not be read on."""
+        try:
+            part = self._run_of(region, start).read(start, stop)
+        except MediaError:
+            self._media.check()
+            raise
+        self._media.check()
+        return part
 
     def _run_of(self, region: int, start: int) -> "_Run":
         """The decoder run of a region: the present one where it has not gone past `start`, else a new one."""
@@ -98,8 +110,10 @@ class LibavReader:
             self._origin = self._run.origin
             if region == 0:
                 return self._run
-        self.close()
-        self._run = _Run(open_container(self._path), self.info, region, self._region_frames, self._origin)
+        if self._run is not None:
+            self._run.close()
+            self._run = None
+        self._run = _Run(open_container(self._media), self.info, region, self._region_frames, self._origin)
         return self._run
 
 

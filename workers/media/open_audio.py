@@ -1,8 +1,6 @@
 """Pick the library that reads a file."""
 
 import contextlib
-import os
-import stat
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -12,6 +10,7 @@ from numpy.typing import NDArray
 from workers.media.audio_info import AudioInfo
 from workers.media.errors import MediaError
 from workers.media.libav_reader import LibavReader
+from workers.media.media_file import MediaFile
 from workers.media.sndfile_reader import SndfileReader, UnsupportedBySndfile
 
 _MIN_RATE, _MAX_RATE = 1_000, 768_000
@@ -39,6 +38,7 @@ class AudioReader(Protocol):
 
         Raises:
             MediaError: the file is damaged there; close the reader and open another for what else is wanted.
+            workers.files.StorageUnavailableError: its store stopped answering.
         """
 
     def close(self) -> None:
@@ -51,20 +51,35 @@ class AudioReader(Protocol):
     ) -> None: ...
 
 
-def open_audio(path: str) -> AudioReader:
+def open_audio(path: str, member: str | None = None) -> AudioReader:
     """Open a recording with libsndfile, or with FFmpeg's libraries where libsndfile does not read it; contents decide.
+
+    Args:
+        path: a local path or a URI.
+        member: which bytes of it (see `media_file`); None if it is all of it.
 
     Raises:
         MediaError: the file is missing, empty, not media, or has no audio in it.
+        workers.files.StorageUnavailableError: its store does not answer.
     """
-    num_bytes = _check_file(path)
+    media = MediaFile(path, member)
+    try:
+        return open_media(media)
+    except BaseException:
+        media.close()
+        raise
+
+
+def open_media(media: MediaFile) -> AudioReader:
+    """`open_audio` of what was found already; closing the reader closes `media`."""
     reader: AudioReader | None = None
     with contextlib.suppress(UnsupportedBySndfile):
-        reader = SndfileReader(path)
+        reader = SndfileReader(media)
     if reader is None:
-        reader = LibavReader(path)
+        media.check()
+        reader = LibavReader(media)
     try:
-        _check_info(reader.info, num_bytes)
+        _check_info(reader.info, media.size)
     except MediaError:
         reader.close()
         raise
@@ -81,25 +96,3 @@ def _check_info(info: AudioInfo, num_bytes: int) -> None:
         raise MediaError(
             f"the header gives {info.duration_seconds / 3600:.1f} hours, impossible in {num_bytes} bytes ({info.codec})"
         )
-
-
-def _check_file(path: str) -> int:
-    """Size in bytes. Says plainly what the libraries report as a bad format, and keeps URLs away from FFmpeg."""
-    try:
-        path.encode()
-        status = os.stat(path)
-    except FileNotFoundError:
-        raise MediaError("no such file") from None
-    except OSError as error:
-        raise MediaError(f"cannot open: {error.strerror}") from error
-    except ValueError as error:  # a lone surrogate or a NUL, from file names that are not UTF-8
-        raise MediaError(f"the file name cannot be used: {error}; rename the file") from error
-    if stat.S_ISDIR(status.st_mode):
-        raise MediaError("is a folder, not a file")
-    if not stat.S_ISREG(status.st_mode):
-        raise MediaError("is not a regular file")
-    if status.st_size == 0:
-        raise MediaError("empty file (0 bytes)")
-    if not os.access(path, os.R_OK):
-        raise MediaError("cannot open: no permission to read it")
-    return status.st_size

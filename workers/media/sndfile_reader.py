@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from workers.media.audio_info import AudioInfo
 from workers.media.errors import MediaError
 from workers.media.libav_container import read_channel_names
+from workers.media.media_file import MediaFile
 
 _LOSSY_FORMATS = frozenset({"OGG", "MP3"})
 
@@ -29,14 +30,18 @@ class UnsupportedBySndfile(Exception):
 class SndfileReader:
     """An open file; see `AudioReader`."""
 
-    def __init__(self, path: str) -> None:
-        """Open the file and read its header."""
+    def __init__(self, media: MediaFile) -> None:
+        """Open the file and read its header; `close` releases `media` as well.
+
+        Raises:
+            UnsupportedBySndfile: `media` is still open, for another library to read.
+        """
         try:
-            self._file = soundfile.SoundFile(path)
+            self._file = soundfile.SoundFile(media.source())
         except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a name that ends in .raw
             raise UnsupportedBySndfile(str(error)) from error
         file = self._file
-        self._path = path
+        self._media = media
         self.info = AudioInfo(
             sample_rate=file.samplerate,
             channels=file.channels,
@@ -49,7 +54,7 @@ class SndfileReader:
             file.frames > _UNKNOWN_LENGTH
             or not file.seekable()
             or (file.format == "OGG" and file.channels > 2)  # FFmpeg knows the channel order there
-            or (file.format == "MP3" and not _mp3_has_frame_count(path))
+            or (file.format == "MP3" and not _mp3_has_frame_count(media))
         ):
             file.close()
             raise UnsupportedBySndfile(self.info.codec)
@@ -57,7 +62,7 @@ class SndfileReader:
     @cached_property
     def channel_names(self) -> tuple[str, ...] | None:
         """See `AudioReader`; libsndfile's binding does not tell, so FFmpeg looks at the header."""
-        return read_channel_names(self._path) if self.info.channels > 2 else None
+        return read_channel_names(self._media) if self.info.channels > 2 else None
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
         """See `AudioReader`."""
@@ -69,16 +74,19 @@ class SndfileReader:
                 self._file.seek(start - preroll)
             samples: NDArray[np.float32] = self._file.read(out=buffer)
         except soundfile.LibsndfileError as error:
+            self._media.check()
             reason = error.error_string.removeprefix("Error : ").rstrip(" .")
             raise MediaError(
                 f"truncated or corrupt: expected {self.info.num_frames} samples at {self.info.sample_rate} Hz, "
                 f"the decoder got stuck between {start - preroll} and {stop} ({reason})"
             ) from error
+        self._media.check()
         return samples[preroll:]
 
     def close(self) -> None:
         """See `AudioReader`."""
         self._file.close()
+        self._media.close()
 
     def __enter__(self) -> Self:
         return self
@@ -89,14 +97,11 @@ class SndfileReader:
         self.close()
 
 
-def _mp3_has_frame_count(path: str) -> bool:
+def _mp3_has_frame_count(media: MediaFile) -> bool:
     """Whether the first MP3 frame is a Xing, Info or VBRI header; without one, libsndfile guesses the length badly."""
-    with open(path, "rb") as file:
-        head = file.read(10)
-        if head[:3] == b"ID3":  # tag size: four bytes of seven bits, header not counted
-            size = sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
-            file.seek(10 + size)
-        else:
-            file.seek(0)
-        first_frame = file.read(4096)
+    head = media.read_at(0, 10)
+    start = 0
+    if head[:3] == b"ID3":  # tag size: four bytes of seven bits, header not counted
+        start = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
+    first_frame = media.read_at(start, 4096)
     return any(tag in first_frame for tag in (b"Xing", b"Info", b"VBRI"))
