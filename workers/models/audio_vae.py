@@ -10,7 +10,6 @@ S latent steps = F / time_downsample_factor.
 
 import copy
 import json
-import math
 from pathlib import Path
 from typing import Self
 
@@ -20,8 +19,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from workers.audio.mel import mel_spectrogram
-from workers.audio.mel_spec import MelSpec
+from workers.models.audio_vae_layers import Decoder, Encoder
+from workers.models.audio_vae_mel import audio_vae_mel_spec, mel_of_waveform, waveform_of_mel
 from workers.models.audio_vae_spec import AudioVaeConfig, AudioVaeSpec, parse_config
 from workers.models.checkpoint import existing_folder
 from workers.models.seeded_init import initialise
@@ -45,8 +44,8 @@ class AudioVAE(nn.Module):
         self.config = config or AudioVaeConfig()
         # Built without memory first: modules would draw their initial weights from torch's global generator.
         with torch.device("meta"):
-            self.encoder = _Encoder(self.config)
-            self.decoder = _Decoder(self.config)
+            self.encoder = Encoder(self.config)
+            self.decoder = Decoder(self.config)
         self.to_empty(device="cpu")
         initialise(self, self.config.seed)
 
@@ -200,17 +199,34 @@ class AudioVAE(nn.Module):
         Raises:
             ValueError: The waveform is too short for a frame, or the settings contradict each other.
         """
-        spec = MelSpec(
-            preset="audiovae",
-            sample_rate=sample_rate,
-            n_fft=fft_size,
-            win_length=fft_size,
-            hop_length=hop_length,
-            n_mels=self.mel_channels,
-            f_max_hz=min(8_000.0, sample_rate / 2),
-        )
-        mel = mel_spectrogram(waveform.reshape(-1, 1, waveform.shape[-1]), spec)
-        return mel.view(*waveform.shape[:-1], *mel.shape[2:])
+        return mel_of_waveform(waveform, audio_vae_mel_spec(self.mel_channels, sample_rate, hop_length, fft_size))
+
+    def mel_spectrogram_to_audio(
+        self,
+        mel: Tensor,
+        sample_rate: int = 16_000,
+        hop_length: int = 512,
+        fft_size: int = 2048,
+        *,
+        num_iterations: int = 16,
+    ) -> Tensor:
+        """Find waveforms with the given log-mels: non-negative least squares, then Griffin-Lim.
+
+        Args:
+            mel: [..., M, F], as `audio_to_mel_spectrogram` or `decode` gives it.
+            sample_rate: Rate of the waveform, Hz.
+            hop_length: Distance between frames, samples.
+            fft_size: Length of transform and window, samples.
+            num_iterations: Rounds of Griffin-Lim from integrated phases; more sound better, and 16 sound well.
+
+        Returns:
+            float32 [..., F * hop_length]; the same for a mel alone and in a batch.
+
+        Raises:
+            ValueError: The mel has other bands, or the settings contradict each other.
+        """
+        spec = audio_vae_mel_spec(self.mel_channels, sample_rate, hop_length, fft_size)
+        return waveform_of_mel(mel, spec, num_iterations)
 
     def save(self, folder: str | Path) -> None:
         """Write `config.json` and `model.safetensors`, in the type that the weights have now."""
@@ -265,67 +281,3 @@ def draw(mean: Tensor, logvar: Tensor, generator: torch.Generator | None = None)
     device = mean.device if generator is None else generator.device
     noise = torch.randn(mean.shape, generator=generator, device=device, dtype=mean.dtype).to(mean.device)
     return mean + (0.5 * logvar).exp() * noise
-
-
-class _Encoder(nn.Module):
-    def __init__(self, config: AudioVaeConfig) -> None:
-        super().__init__()
-        widths = [config.base_channels * multiplier for multiplier in config.channel_multipliers]
-        layers: list[nn.Module] = [nn.Conv1d(config.mel_channels, widths[0], 3, padding=1)]
-        width = widths[0]
-        for level, next_width in enumerate(widths):
-            if level > 0:
-                layers.append(nn.Conv1d(width, width, 4, stride=2, padding=1))  # F -> F / 2
-            for _ in range(config.num_res_blocks):
-                layers.append(_ResidualBlock(width, next_width))
-                width = next_width
-        layers += [_norm(width), nn.SiLU(), nn.Conv1d(width, 2 * config.latent_channels, 3, padding=1)]
-        self.layers = nn.Sequential(*layers)
-
-    def forward(self, mel: Tensor) -> Tensor:
-        moments: Tensor = self.layers(mel)
-        return moments
-
-
-class _Decoder(nn.Module):
-    def __init__(self, config: AudioVaeConfig) -> None:
-        super().__init__()
-        widths = [config.base_channels * multiplier for multiplier in reversed(config.channel_multipliers)]
-        layers: list[nn.Module] = [nn.Conv1d(config.latent_channels, widths[0], 3, padding=1)]
-        width = widths[0]
-        for level, next_width in enumerate(widths):
-            if level > 0:
-                layers += [nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv1d(width, width, 3, padding=1)]
-            for _ in range(config.num_res_blocks):
-                layers.append(_ResidualBlock(width, next_width))
-                width = next_width
-        layers += [_norm(width), nn.SiLU(), nn.Conv1d(width, config.mel_channels, 3, padding=1)]
-        self.layers = nn.Sequential(*layers)
-
-    def forward(self, latent: Tensor) -> Tensor:
-        mel: Tensor = self.layers(latent)
-        return mel
-
-
-class _ResidualBlock(nn.Module):
-    """Two pre-activated convolutions beside a shortcut (https://arxiv.org/abs/1603.05027)."""
-
-    def __init__(self, in_width: int, out_width: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            _norm(in_width),
-            nn.SiLU(),
-            nn.Conv1d(in_width, out_width, 3, padding=1),
-            _norm(out_width),
-            nn.SiLU(),
-            nn.Conv1d(out_width, out_width, 3, padding=1),
-        )
-        self.shortcut = nn.Identity() if in_width == out_width else nn.Conv1d(in_width, out_width, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.shortcut(x) + self.layers(x)
-        return y
-
-
-def _norm(width: int) -> nn.GroupNorm:
-    return nn.GroupNorm(math.gcd(8, width), width)

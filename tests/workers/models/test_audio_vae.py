@@ -193,3 +193,31 @@ def test_spec_of_a_folder_takes_its_architecture_from_there(tmp_path: Path) -> N
     assert spec.time_downsample_factor == 2
     assert spec.latent_shape(64, 32) == (8, 16)
     assert AudioVAE.from_spec(spec).encode(mels()).shape == (2, 8, 16)
+
+
+def test_mel_spectrogram_to_audio_has_the_mel() -> None:
+    time = torch.arange(16_384) / 16_000
+    chord = sum(torch.sin(2 * torch.pi * pitch * time) for pitch in (220.0, 331.0, 1250.0))
+    waveform = 0.1 * torch.stack([chord, torch.zeros_like(time)])  # type: ignore[list-item]
+    model = AudioVAE(SMALL)
+    mel = model.audio_to_mel_spectrogram(waveform)
+    audio = model.mel_spectrogram_to_audio(mel.requires_grad_())
+    assert audio.shape == waveform.shape
+    assert audio.dtype == torch.float32
+    assert not audio.requires_grad
+    assert audio[1].eq(0.0).all()
+    assert torch.equal(model.mel_spectrogram_to_audio(mel[0]), audio[0])
+    before, after = mel.detach()[0], model.audio_to_mel_spectrogram(audio)[0]
+    loud = before > before.max() - 5
+    assert (after - before)[loud].abs().mean() < 0.2
+    further = model.mel_spectrogram_to_audio(mel, num_iterations=0)
+    assert (model.audio_to_mel_spectrogram(further)[0] - before)[loud].abs().mean() > (after - before)[
+        loud
+    ].abs().mean()
+    shorter = model.mel_spectrogram_to_audio(mel[None], sample_rate=8_000, hop_length=256, fft_size=1024)
+    assert shorter.shape == (1, 2, 8_192)
+
+
+def test_mel_spectrogram_to_audio_refuses_other_bands() -> None:
+    with pytest.raises(ValueError, match=r"mel \[\.\.\., 64, F\], got shape \[2, 80, 32\]"):
+        AudioVAE(SMALL).mel_spectrogram_to_audio(torch.zeros(2, 80, 32))
