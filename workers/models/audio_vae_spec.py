@@ -65,8 +65,8 @@ class AudioVaeSpec(AudioVaeConfig):
     """Selects this model."""
 
     weights: PathText = "embedded"
-    """`embedded` (the package's own), `random` (from `seed`), or a folder that `AudioVAE.save` wrote. As long as the
-    package ships no trained weights, `embedded` is the seeded initialisation, and a run says so."""
+    """`embedded` (the package's own), `random` (from `seed`), or a folder (also at a URI) that `AudioVAE.save` wrote.
+    As long as the package ships no trained weights, `embedded` is the seeded initialisation, and a run says so."""
 
     @model_validator(mode="after")
     def _check_architecture_is_free(self) -> Self:

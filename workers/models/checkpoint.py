@@ -1,4 +1,4 @@
-"""Where a model's files are: a local folder, a pipeline folder, or the Hugging Face hub."""
+"""Where a model's files are: a folder, here or at a URI, a pipeline's folder, or the Hugging Face hub."""
 
 import json
 import os
@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+from workers.files import absolute, is_uri
+from workers.models.fetched_folder import fetch_folder
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt")
@@ -27,25 +30,23 @@ class Checkpoint:
     """The weight files, sorted by name; several where the weights are sharded."""
 
 
-def local_folder(weights: str) -> str | None:
-    """The folder that `weights` names, as an absolute path with `~` filled in; None where there is no such folder.
+def find_folder(weights: str) -> str | None:
+    """The folder that `weights` names: an absolute path with `~` filled in, or its URI; None where there is none here.
 
     Raises:
-        ValueError: It is the address of an object store.
+        ValueError: It is a URI with credentials in it, or one that nothing opens.
     """
-    if "://" in weights:
-        raise ValueError(f"{weights}: weights in object stores are not supported yet; give a copy in a local folder")
-    folder = os.path.abspath(os.path.expanduser(weights))
-    return folder if os.path.isdir(folder) else None
+    folder = absolute(weights)
+    return folder if is_uri(folder) or os.path.isdir(folder) else None
 
 
 def existing_folder(weights: str) -> str:
-    """As `local_folder`, where nothing but a folder will do.
+    """As `find_folder`, where nothing but a folder will do.
 
     Raises:
-        ValueError: There is no such folder, or it is the address of an object store.
+        ValueError: There is no such folder, or its URI is refused.
     """
-    folder = local_folder(weights)
+    folder = find_folder(weights)
     if folder is None:
         raise ValueError(f"no such model folder: {weights}")
     return folder
@@ -75,7 +76,7 @@ def find_checkpoint(
     """Locate a model's config and weights, fetching them from the hub where `weights` is a hub id.
 
     Args:
-        weights: A folder, or a hub id such as `cvssp/audioldm2`. A folder that exists wins.
+        weights: A folder, its URI, or a hub id such as `cvssp/audioldm2`. A folder that exists wins.
         stem: How the weight files' names begin, such as `diffusion_pytorch_model`.
         subfolder: Where to look too, such as `vae` in a pipeline's folder.
         revision: Commit, tag or branch on the hub.
@@ -112,7 +113,7 @@ def read_config(weights: str, *, subfolder: str | None = None, revision: str | N
     Raises:
         ValueError: As `find_checkpoint`.
     """
-    return _read_config(local_folder(weights) or weights, subfolder, revision)
+    return _read_config(find_folder(weights) or weights, subfolder, revision)
 
 
 @lru_cache(maxsize=64)
@@ -122,9 +123,10 @@ def _read_config(location: str, subfolder: str | None, revision: str | None) -> 
 
 
 def _root(weights: str, patterns: Sequence[str], *, subfolder: str | None, revision: str | None) -> Path:
-    if folder := local_folder(weights):
-        return Path(folder)
-    return _from_hub(weights, _patterns(patterns, subfolder), revision)
+    wanted = _patterns(patterns, subfolder)
+    if folder := find_folder(weights):
+        return fetch_folder(folder, wanted) if is_uri(folder) else Path(folder)
+    return _from_hub(weights, wanted, revision)
 
 
 def _patterns(patterns: Sequence[str], subfolder: str | None) -> list[str]:

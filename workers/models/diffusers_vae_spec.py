@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
-from workers.models.checkpoint import Checkpoint, find_checkpoint, hub_commit, local_folder, read_config
+from workers.models.checkpoint import Checkpoint, find_checkpoint, find_folder, hub_commit, read_config
 from workers.spec import PathText, Spec
 
 # AudioLDM2's VAE (https://huggingface.co/cvssp/audioldm2, vae/config.json).
@@ -32,7 +32,8 @@ class DiffusersVaeSpec(Spec):
     """Selects this model."""
 
     weights: PathText = "cvssp/audioldm2"
-    """A folder or hub id of a VAE or of a pipeline with a `vae` folder; or `random`, AudioLDM2's shape from `seed`."""
+    """A folder (here or at a URI) or hub id of a VAE or of a pipeline with a `vae` folder; or `random`, AudioLDM2's
+    shape from `seed`."""
 
     revision: str | None = None
     """Commit, tag or branch on the hub; the newest commit where null. A run keeps to the commit that it began with."""
@@ -57,7 +58,7 @@ class DiffusersVaeSpec(Spec):
         """
         if self.weights == "random":
             return self, ()
-        if folder := local_folder(self.weights):
+        if folder := find_folder(self.weights):
             return self.model_copy(update={"weights": folder}), ()
         commit = hub_commit(self.weights, subfolder="vae", revision=self.revision)
         if commit == self.revision:

@@ -45,17 +45,10 @@ def test_resolved_folder_is_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         assert AudioVaeSpec(weights=weights).resolved() == (AudioVaeSpec(weights=str(tmp_path / "models/vae")), ())
 
 
-@pytest.mark.parametrize(
-    ("weights", "message"),
-    [
-        ("no/such/folder", "no such model folder: no/such/folder"),
-        ("s3://bucket/vae", "s3://bucket/vae: weights in object stores are not supported yet"),
-    ],
-)
-def test_refuses_what_is_no_folder(weights: str, message: str) -> None:
-    spec = AudioVaeSpec(weights=weights)
+def test_refuses_what_is_no_folder() -> None:
+    spec = AudioVaeSpec(weights="no/such/folder")
     for use in (spec.resolved, spec.checkpoint, spec.config):
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match="no such model folder: no/such/folder"):
             use()
 
 
