@@ -40,19 +40,22 @@ class EncodeWorker:
             batch: As `check_waveform_batch` describes it, C = `spec.channels`.
 
         Returns:
-            The columns of `spec.outputs`, float32 [n, *shape] on the CPU, not scaled.
+            The columns of `spec.outputs`, float32 [n, *shape] on the CPU, not scaled. And `microbatch` int32 [n], the
+            rows computed at once: fewer than the spec's where memory ran out.
 
         Raises:
             ValueError: The batch is malformed, or the model does not take rows of this length.
+            NoMemoryError: Not even two rows fit into the device's memory.
         """
         check_waveform_batch(batch)
         waveform = batch["waveform"]
         columns = self.spec.outputs(waveform.shape[2], waveform.shape[1])
         with repeatable_inference():
-            values = in_microbatches(
+            latents = in_microbatches(
                 self._latents, waveform, batch["num_samples"], batch["seed"], size=self.spec.microbatch
             )
-        return {column.name: rows.reshape(-1, *column.shape) for column, rows in zip(columns, values, strict=True)}
+        named = zip(columns, latents.values, strict=True)
+        return {column.name: rows.reshape(-1, *column.shape) for column, rows in named} | {"microbatch": latents.sizes}
 
     def _latents(self, waveform: Tensor, num_samples: Tensor, seeds: Tensor) -> Tensor:
         """The columns of one microbatch [size, C, T], as [columns, size, C, ...]."""

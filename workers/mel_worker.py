@@ -33,17 +33,19 @@ class MelWorker:
             batch: As `check_waveform_batch` describes it.
 
         Returns:
-            `mel` float32 [n, n_mels, frames] on the CPU; [n, C, n_mels, frames] for C > 1.
+            `mel` float32 [n, n_mels, frames] on the CPU; [n, C, n_mels, frames] for C > 1. And `microbatch`
+            int32 [n], the rows computed at once: fewer than the spec's where memory ran out.
 
         Raises:
             ValueError: The batch is malformed or its rows are too short.
+            NoMemoryError: Not even two rows fit into the device's memory.
         """
         check_waveform_batch(batch)
         waveform, num_samples = batch["waveform"], batch["num_samples"]
         (column,) = self.spec.outputs(waveform.shape[2], waveform.shape[1])
         with repeatable_inference():
-            (mel,) = in_microbatches(self._mel, waveform, num_samples, size=self.spec.microbatch)
-        return {column.name: mel.reshape(-1, *column.shape)}
+            mel = in_microbatches(self._mel, waveform, num_samples, size=self.spec.microbatch)
+        return {column.name: mel.values[0].reshape(-1, *column.shape), "microbatch": mel.sizes}
 
     def _mel(self, waveform: Tensor, num_samples: Tensor) -> Tensor:
         """Mels of one microbatch [size, C, T], as the one column [1, size, C, n_mels, frames]."""

@@ -62,7 +62,7 @@ def test_columns_are_as_the_spec_says(settings: dict[str, Any], latent: str, cha
     num_samples = spec.alignment_samples * 8
     columns = spec.outputs(num_samples, channels)
     result = EncodeWorker(spec)(batch(3, num_samples, channels))
-    assert list(result) == [column.name for column in columns]
+    assert list(result) == [*(column.name for column in columns), "microbatch"]
     for column in columns:
         values = result[column.name]
         assert values.shape == (3, *column.shape)
