@@ -78,8 +78,14 @@ def write_manifest(folder: Path, kind: str) -> Path:
 def test_manifests_carry_their_columns_and_resolve_paths_against_themselves(tmp_path: Path, kind: str) -> None:
     listing = list_source(SourceSpec(path=str(write_manifest(tmp_path, kind))))
     assert listing.items.to_pylist() == [
-        {"_item": "b.wav", "_path": str(tmp_path / "b.wav"), "caption": 'a "b", c', "bpm": 90},
-        {"_item": "sub/a.wav", "_path": str(tmp_path / "sub/a.wav"), "caption": "line\nbreak", "bpm": None},
+        {"_item": "b.wav", "_path": str(tmp_path / "b.wav"), "_member": None, "caption": 'a "b", c', "bpm": 90},
+        {
+            "_item": "sub/a.wav",
+            "_path": str(tmp_path / "sub/a.wav"),
+            "_member": None,
+            "caption": "line\nbreak",
+            "bpm": None,
+        },
     ]
     assert listing.metadata.names == ["caption", "bpm"]
 
@@ -139,7 +145,7 @@ def test_sources_that_cannot_be_used_say_why(tmp_path: Path) -> None:
         names(manifest(tmp_path, "path,n\na.wav,1\nb.wav,\n"), id_column="n")
     with pytest.raises(SourceError, match="column 'n' stands there more than once"):
         names(manifest(tmp_path, "path,n,n\na.wav,1,2\n"))
-    with pytest.raises(SourceError, match="cannot read the manifest"):
+    with pytest.raises(SourceError, match="cannot read the table"):
         names(str(touch(tmp_path, "m.parquet") / "m.parquet"))
 
 
@@ -147,3 +153,39 @@ def test_a_name_that_is_not_unicode_is_refused(tmp_path: Path) -> None:
     (Path(str(tmp_path)) / "bad\udcff.wav").write_bytes(b"")
     with pytest.raises(SourceError, match=r"not valid UTF-8.*rename"):
         names(str(tmp_path))
+
+
+def test_settings_that_mean_nothing_are_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "a.wav")
+    for setting in ({"id_column": "x"}, {"columns": ("x",)}, {"path_column": "x"}, {"duration_column": "x"}):
+        [name] = setting
+        with pytest.raises(
+            SourceError, match=rf"source\.{name}: .* is files without a manifest, where it means nothing"
+        ):
+            names(str(tmp_path), **setting)
+    with pytest.raises(SourceError, match=r"source\.member_extension: .* is a manifest"):
+        names(manifest(tmp_path, "path\na.wav\n"), member_extension="wav")
+
+
+def test_one_manifest_is_read(tmp_path: Path) -> None:
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text("path\nx.wav\n")
+    for path in (f"{tmp_path}/*.csv", f"{tmp_path}/{{a,b}}.csv", (f"{tmp_path}/a.csv", f"{tmp_path}/b.csv")):
+        with pytest.raises(SourceError, match=r"stands for several files, and '.*a\.csv' is a manifest; give one"):
+            names(path)
+    with pytest.raises(SourceError, match="no media files"):
+        names(manifest(tmp_path, "path,n\n"))
+    with pytest.raises(SourceError, match="cannot read the manifest"):
+        names(manifest(tmp_path, ""))
+
+
+def test_braces_stand_for_recordings_too(tmp_path: Path) -> None:
+    touch(tmp_path, "x/1.wav", "y/2.wav", "z/3.wav")
+    assert names(f"{tmp_path}/{{x,y}}/*.wav") == ["x/1.wav", "y/2.wav"]
+
+
+def test_a_path_that_nothing_opens_is_the_sources_fault() -> None:
+    for path in ("nowhere://x/a.wav", "s3://key:hunter2@bucket/sounds"):
+        with pytest.raises(SourceError, match=r"source\.path: .*(nothing opens|holds a user name)") as caught:
+            names(path)
+        assert "hunter2" not in str(caught.value)
