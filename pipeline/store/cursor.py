@@ -1,5 +1,6 @@
 """Rows out of parts, and what to keep in memory for the next row."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipeline.store import location
 from pipeline.store.part import Part
 from pipeline.store.recent import Recent
 from pipeline.store.stored_tensor import StoredTensor
@@ -25,9 +27,15 @@ class PartCursor:
     def __init__(self, paths: Sequence[str], cache_bytes: int) -> None:
         """Read from the files `paths`, keeping at most `cache_bytes` of decoded columns."""
         self._paths = paths
+        self._remote = bool(paths) and not location.is_local(paths[0])
+        self._cache_bytes = cache_bytes
+        self._process = os.getpid()
+        self._forget()
+
+    def _forget(self) -> None:
         self._parts = Recent[int, Part](_MAX_OPEN_PARTS)
         self._tensors = Recent[tuple[int, str], StoredTensor](_MAX_MAPPED_COLUMNS)
-        self._decoded = Recent[tuple[int, str, int], pa.Array](cache_bytes, size=lambda array: int(array.nbytes))
+        self._decoded = Recent[tuple[int, str, int], pa.Array](self._cache_bytes, size=lambda array: int(array.nbytes))
 
     def part(self, part: int) -> Part:
         """A part, opened.
@@ -35,6 +43,9 @@ class PartCursor:
         Raises:
             pipeline.store.part.DamagedPartError: It is cut short.
         """
+        if self._remote and self._process != os.getpid():  # forked: sockets cannot be shared with the parent
+            self._process = os.getpid()
+            self._forget()
         return self._parts.get(part, lambda: Part(self._paths[part]))
 
     def gather(self, parts: NDArray[Any], rows: NDArray[Any], names: Sequence[str], tensors: set[str]) -> Batch:
@@ -54,6 +65,8 @@ class PartCursor:
 
     def span(self, part: int, start: int, stop: int, names: Sequence[str], tensors: set[str]) -> Batch:
         """The rows from `start` to `stop` (exclusive) of one part."""
+        if self._remote:
+            self._announce_span(part, start, stop, [name for name in names if name in tensors])
         batch: Batch = {}
         for name in names:
             if name not in tensors:
@@ -65,6 +78,8 @@ class PartCursor:
         return batch
 
     def _gather_tensors(self, name: str, places: list[tuple[int, int]]) -> Any:
+        if self._remote:
+            self._announce_places(name, places)
         first = self._tensor(places[0][0] if places else 0, name)
         if first.shapes is not None:
             return [self._tensor(part, name).value(row) for part, row in places]
@@ -74,6 +89,18 @@ class PartCursor:
         for slot, (part, row) in enumerate(places):
             target[slot * width : (slot + 1) * width] = self._tensor(part, name).raw(row)
         return stack
+
+    def _announce_places(self, name: str, places: list[tuple[int, int]]) -> None:
+        """Have the tensors of a batch fetched at once rather than one after the other."""
+        for part in dict.fromkeys(part for part, _ in places):
+            self._tensor(part, name).announce(row for other, row in places if other == part)
+
+    def _announce_span(self, part: int, start: int, stop: int, names: Sequence[str]) -> None:
+        """Have these rows fetched, and those up to the end of the row group after them: they come next."""
+        edges = self.part(part).first_rows
+        ahead = edges.item(min(int(np.searchsorted(edges, stop)) + 1, len(edges) - 1))
+        for name in names:
+            self._tensor(part, name).announce(range(start, ahead))
 
     def _gather_values(self, name: str, parts: NDArray[Any], rows: NDArray[Any]) -> Any:
         pieces, places = [], []

@@ -2,16 +2,19 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.store.canonical import Pieces, canonical_pieces, canonical_type
-from pipeline.store.schema import ROW_DIGEST, ROW_DIGEST_BYTES
+from pipeline.store.schema import NOT_DIGESTED, ROW_DIGEST_BYTES
+
+_CHUNK = 1 << 18
 
 
 def row_digests(table: pa.Table | pa.RecordBatch, schema: pa.Schema) -> pa.FixedSizeBinaryArray:
-    """BLAKE2b-128 of each row over the columns of `schema` except `row_digest`, in order of name.
+    """BLAKE2b-128 of each row over the columns of `schema` except `NOT_DIGESTED`, in order of name.
 
     What is hashed: the columns' names and canonical types, the dtype and shape of tensors, and each value's canonical
     bytes (`pipeline.store.canonical`). Row order, chunking and file layout are not.
@@ -26,7 +29,7 @@ def row_digests(table: pa.Table | pa.RecordBatch, schema: pa.Schema) -> pa.Fixed
     Raises:
         TypeError: A column's type has no canonical bytes.
     """
-    names = sorted(name for name in schema.names if name != ROW_DIGEST)
+    names = sorted(name for name in schema.names if name not in NOT_DIGESTED)
     start = hashlib.blake2b(_header(schema, names), digest_size=ROW_DIGEST_BYTES, person=b"latentmill row 1")
     digests = bytearray()
     batches = table.select(names).to_batches() if isinstance(table, pa.Table) else [table.select(names)]
@@ -68,9 +71,18 @@ def content_digest(ids: pa.Array | pa.ChunkedArray, digests: pa.Array | pa.Chunk
         flat_ids, flat_digests = flat_ids.take(order), flat_digests.take(order)
     total = hashlib.blake2b(len(flat_ids).to_bytes(8, "little"), digest_size=32, person=b"latentmill all 1")
     for column in (flat_ids, flat_digests):
-        for segment in canonical_pieces(column).segments(len(column)):
-            total.update(segment.data[int(segment.offsets[0]) : int(segment.offsets[-1])])
+        for data in _canonical_bytes(column):
+            total.update(data)
     return total.hexdigest()
+
+
+def _canonical_bytes(column: pa.Array) -> Iterator[memoryview]:
+    """The bytes of `canonical_pieces`, segment by segment, a few rows of each at a time: of many they are a lot."""
+    chunks = [column.slice(start, _CHUNK) for start in range(0, max(1, len(column)), _CHUNK)]
+    for number in range(len(canonical_pieces(chunks[0]).segments(len(chunks[0])))):
+        for chunk in chunks:
+            segment = canonical_pieces(chunk).segments(len(chunk))[number]
+            yield memoryview(segment.data)[int(segment.offsets[0]) : int(segment.offsets[-1])]
 
 
 def _header(schema: pa.Schema, names: list[str]) -> bytes:

@@ -13,12 +13,12 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline.store import location
 from pipeline.store.part import DamagedPartError, Part, read_part_table
-from pipeline.store.schema import ROW_DIGEST, ROW_DIGEST_BYTES, SAMPLE_ID
+from pipeline.store.schema import ROW_DIGEST, ROW_DIGEST_BYTES, SAMPLE_ID, SEED
+from pipeline.store.seal import write_sealed
 
 INDEX_SCHEMA = pa.schema(
     [
@@ -30,7 +30,7 @@ INDEX_SCHEMA = pa.schema(
 )
 T = TypeVar("T")
 
-_PARTS_KEY = b"latentmill.parts"
+PARTS_KEY = b"latentmill.parts"
 _ROWS_PER_GROUP = 1 << 17
 
 
@@ -90,6 +90,27 @@ def committed_ids(store: str) -> pa.LargeStringArray:
     return _concatenate(_read_column(store, parts, SAMPLE_ID))
 
 
+def committed_seeds(store: str, parts: Iterable[str]) -> dict[str, NDArray[np.uint64]]:
+    """Seeds of the units in some parts, by part and in its order.
+
+    Raises:
+        DamagedPartError: A part is cut short; the message names it.
+    """
+    names = list(parts)
+    columns = (column.to_numpy() for column in _read_column(store, names, SEED))
+    return dict(zip(names, columns, strict=True))
+
+
+def ids_of_rows(store: str, rows: Mapping[str, NDArray[np.int64]]) -> pa.LargeStringArray:
+    """Ids of some rows of some parts.
+
+    Raises:
+        DamagedPartError: A part is cut short; the message names it.
+    """
+    columns = zip(_read_column(store, rows, SAMPLE_ID), rows.values(), strict=True)
+    return _concatenate(column.take(pa.array(which)) for column, which in columns)
+
+
 def locate_units(store: str, parts: Mapping[str, int] | None = None) -> Units:
     """Find every unit, from the index if it is up to date and from the parts if it is not.
 
@@ -114,26 +135,47 @@ def build_index(store: str) -> int:
         DamagedPartError: A part is cut short; the message names it.
         ValueError: Two parts hold one unit: `drop_duplicates` comes first.
     """
-    parts = list_parts(store)
-    units = _scan(store, parts)
+    return write_index(store, _scan(store, list_parts(store)))
+
+
+def write_index(store: str, units: Units) -> int:
+    """Write `index.parquet` for units that `locate_units` found.
+
+    Returns:
+        Number of units.
+
+    Raises:
+        ValueError: Two parts hold one unit: `drop_duplicates` comes first.
+    """
     repeated = units.repeated()
     if len(repeated):
         raise ValueError(
             f"{store}: {len(repeated)} unit(s) are in two parts, such as {units.ids[int(repeated[0])].as_py()!r}; "
             f"drop the duplicates before building the index"
         )
+    sizes = list_parts(store)
+    parts = {name: sizes[name] for name in units.files}
     files = pa.DictionaryArray.from_arrays(pa.array(units.file, pa.int32()), pa.array(units.files, pa.string()))
     columns = [units.ids, files, pa.array(units.row_group), pa.array(units.row)]
-    schema = INDEX_SCHEMA.with_metadata({_PARTS_KEY: json.dumps(parts).encode()})
+    schema = INDEX_SCHEMA.with_metadata({PARTS_KEY: json.dumps(parts).encode()})
     large = schema.set(0, schema.field(0).with_type(pa.large_string()))
     table = pa.Table.from_arrays(columns, schema=large)
     location.atomic_write(
         location.join(store, location.INDEX),
-        lambda file: pq.write_table(
+        lambda file: write_sealed(
             table, file, compression="zstd", row_group_size=_ROWS_PER_GROUP, use_dictionary=["file"]
         ),
     )
     return len(units)
+
+
+def is_index_current(store: str) -> bool:
+    """Whether there is an index, and it was built from just the parts that are there; looks at its footer alone."""
+    try:
+        schema = Part(location.join(store, location.INDEX)).schema
+    except (FileNotFoundError, DamagedPartError):
+        return False
+    return bool(json.loads((schema.metadata or {}).get(PARTS_KEY, b"null")) == list_parts(store))
 
 
 def committed_digests(store: str) -> tuple[pa.LargeStringArray, pa.FixedSizeBinaryArray]:
@@ -148,19 +190,42 @@ def committed_digests(store: str) -> tuple[pa.LargeStringArray, pa.FixedSizeBina
     return _concatenate(_read_column(store, parts, SAMPLE_ID)), digests
 
 
+def digests_of(store: str, units: Units) -> pa.FixedSizeBinaryArray:
+    """Row digests of units, in their order.
+
+    Raises:
+        DamagedPartError: A part is cut short; the message names it.
+    """
+    columns = list(_read_column(store, units.files, ROW_DIGEST))
+    chunks = [chunk for column in columns for chunk in column.chunks]
+    if not chunks:
+        return pa.array([], pa.binary(ROW_DIGEST_BYTES))
+    sizes = [len(column) for column in columns]
+    first = np.cumsum(sizes) - sizes
+    return pa.concat_arrays(chunks).take(pa.array(first[units.file] + units.row))
+
+
 def _scan(store: str, parts: Mapping[str, int]) -> Units:
     """Read the ids of every part and sort them."""
-    opened = list(_each_part(store, parts, lambda part: (part.read([SAMPLE_ID]).column(0), part.first_rows)))
-    ids = _concatenate(column for column, _ in opened)
-    sizes = [len(column) for column, _ in opened]
+    first_rows: list[NDArray[np.int64]] = []
+
+    def columns() -> Iterator[pa.ChunkedArray]:
+        for ids, first in _each_part(store, parts, lambda part: (part.read([SAMPLE_ID]).column(0), part.first_rows)):
+            first_rows.append(first)
+            yield ids
+
+    ids = _concatenate(columns())
+    sizes = [int(first[-1]) for first in first_rows]
     unsorted = Units(
         ids,
         list(parts),
         np.repeat(np.arange(len(sizes), dtype=np.int32), sizes),
-        _joined([np.repeat(np.arange(len(first) - 1, dtype=np.int32), np.diff(first)) for _, first in opened]),
+        _joined([np.repeat(np.arange(len(first) - 1, dtype=np.int32), np.diff(first)) for first in first_rows]),
         _joined([np.arange(size, dtype=np.int32) for size in sizes]),
     )
-    units = unsorted.take(pc.sort_indices(ids).to_numpy().astype(np.int64))
+    units = unsorted.take(pc.sort_indices(ids).to_numpy().view(np.int64))
+    del ids, unsorted
+    pa.default_memory_pool().release_unused()  # as much again as the sorted ids, which others may need now
     if len(units.repeated()):  # the sort is not stable: put equal ids in the order of their files
         by_file = pa.table({"id": units.ids, "file": units.file, "row": units.row})
         order = pc.sort_indices(by_file, [("id", "ascending"), ("file", "ascending"), ("row", "ascending")])
@@ -174,7 +239,7 @@ def _read_index(store: str, parts: Mapping[str, int]) -> Units | None:
         table = read_part_table(location.join(store, location.INDEX))
     except (FileNotFoundError, DamagedPartError):
         return None
-    built_from = json.loads((table.schema.metadata or {}).get(_PARTS_KEY, b"{}"))
+    built_from = json.loads((table.schema.metadata or {}).get(PARTS_KEY, b"{}"))
     if built_from != dict(parts) or not parts:
         return None
     names = list(parts)

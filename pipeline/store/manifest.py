@@ -1,6 +1,8 @@
 """`manifest.json`: what a store holds and how it was made, for people and for the reader."""
 
 import json
+import re
+import zlib
 from datetime import UTC, datetime
 from typing import Any, Literal, Self
 
@@ -9,9 +11,14 @@ from pydantic import Field, ValidationError
 
 from pipeline.store import location
 from pipeline.store.schema import has_varying_shape, tensor_columns
+from pipeline.store.seal import SealState
 from workers.spec import Spec
 
 FORMAT_VERSION = 1
+
+
+_PREFIX, _BLANK = "crc32:", "0" * 8
+_SEAL = re.compile(rb'"checksum": "crc32:[0-9a-f]{8}"\s*\}\s*\Z')
 
 
 class ColumnSummary(Spec):
@@ -95,8 +102,22 @@ def summarise_schema(schema: pa.Schema) -> tuple[ColumnSummary, ...]:
 
 def save_manifest(store: str, manifest: Manifest) -> None:
     """Write the store's manifest, replacing the one that is there in one step."""
-    text = json.dumps(manifest.model_dump(mode="json", by_alias=True), indent=2, ensure_ascii=False)
-    location.atomic_write(location.join(store, location.MANIFEST), (text + "\n").encode())
+    values = manifest.model_dump(mode="json", by_alias=True) | {"checksum": _PREFIX + _BLANK}
+    text = (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode()
+    location.atomic_write(location.join(store, location.MANIFEST), _SEAL.sub(_sealed(text), text))
+
+
+def check_manifest_seal(store: str) -> SealState:
+    """Whether the bytes of the store's manifest are those that were written.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    text = location.read_bytes(location.join(store, location.MANIFEST))
+    if b"checksum" not in text and _PREFIX.encode() not in text:  # either alone is a seal that was hit
+        return "absent"
+    found = _SEAL.search(text)
+    return "intact" if found and found[0] == _sealed(_SEAL.sub(_line(_BLANK), text)) else "broken"
 
 
 def load_manifest(store: str) -> Manifest:
@@ -114,6 +135,16 @@ def load_manifest(store: str) -> Manifest:
             raise ValueError(
                 f"{path} has format version {version}; this latentmill reads up to {FORMAT_VERSION}. Upgrade latentmill"
             )
+        values.pop("checksum", None)  # `check_manifest_seal` looks at it; whoever edits a manifest may still read it
         return Manifest.model_validate(values)
     except (ValidationError, json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
         raise ValueError(f"{path} is not a manifest of latentmill: {error}. Run the job again to rewrite it") from error
+
+
+def _sealed(blank: bytes) -> bytes:
+    """The end of a manifest, with the checksum over all of it as it is with zeros in the checksum's place."""
+    return _line(f"{zlib.crc32(blank):08x}")
+
+
+def _line(checksum: str) -> bytes:
+    return f'"checksum": "{_PREFIX}{checksum}"\n}}\n'.encode()

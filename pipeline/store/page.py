@@ -13,12 +13,15 @@ as well: it must say that the whole payload is in it. Format: https://github.com
 
 import pyarrow.parquet as pq
 
+from pipeline.store.remote_bytes import RemoteBytes
+
 _PLAIN = {"PLAIN", "RLE", "BIT_PACKED"}  # the latter two encode levels, which non-null values do not have
 _DATA_PAGE = 0
+_LONGEST_HEADER_BYTES = 4096  # a data page's is some 30 bytes, with minimum and maximum of a short value some more
 _I32_NEXT_FIELD = 0x15  # Thrift compact protocol: field id one up, type i32
 
 
-def plain_payload(file: memoryview, chunk: pq.ColumnChunkMetaData, payload_bytes: int) -> int | None:
+def plain_payload(file: memoryview | RemoteBytes, chunk: pq.ColumnChunkMetaData, payload_bytes: int) -> int | None:
     """Offset in the file of a chunk's first value.
 
     Args:
@@ -33,10 +36,17 @@ def plain_payload(file: memoryview, chunk: pq.ColumnChunkMetaData, payload_bytes
         return None
     start, end = chunk.data_page_offset, chunk.data_page_offset + chunk.total_compressed_size
     payload = end - payload_bytes
-    if end > len(file) or payload <= start:
+    if end > len(file) or not start < payload <= start + _LONGEST_HEADER_BYTES:
         return None
     header = _i32_fields(bytes(file[start:payload]), count=3)  # type, uncompressed_page_size, compressed_page_size
     return payload if header == [_DATA_PAGE, payload_bytes, payload_bytes] else None
+
+
+def header_range(chunk: pq.ColumnChunkMetaData, payload_bytes: int) -> tuple[int, int]:
+    """Where `plain_payload` will look: first byte, and the byte after the last; an empty range if nowhere."""
+    start = chunk.data_page_offset
+    length = chunk.total_compressed_size - payload_bytes
+    return start, start + (length if 0 < length <= _LONGEST_HEADER_BYTES else 0)
 
 
 def _i32_fields(header: bytes, count: int) -> list[int]:

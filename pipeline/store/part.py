@@ -1,6 +1,7 @@
 """One committed Parquet file of a store, opened for reading."""
 
-from functools import cached_property
+from collections.abc import Callable, Iterable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline.store import location
-from pipeline.store.page import plain_payload
+from pipeline.store.page import header_range, plain_payload
+from pipeline.store.remote_bytes import RemoteBytes
 from pipeline.store.schema import SHAPE_SUFFIX, has_varying_shape, tensor_columns
+from workers.files import StorageUnavailableError, retried
 
 
 class DamagedPartError(ValueError):
@@ -20,13 +23,13 @@ class DamagedPartError(ValueError):
         """Say which file, how long it is, and what is wrong with it."""
         super().__init__(
             f"{path} ({num_bytes:,} bytes) is damaged: {reason}. It was cut short or changed after it was written: "
-            f"restore it from a copy, or delete it and run the job again, which makes just its units anew"
+            f"restore it from a copy, or run the job again, which sets it aside and makes just its units anew"
         )
         self.path = path
 
 
 class Part:
-    """A memory-mapped part: its footer is read on opening, its values where they are asked for."""
+    """A part, memory-mapped where it is local: its footer is read on opening, its values where they are asked for."""
 
     def __init__(self, path: str) -> None:
         """Open a part.
@@ -34,10 +37,16 @@ class Part:
         Raises:
             FileNotFoundError: There is no such file.
             DamagedPartError: It is not a whole Parquet file.
+            workers.files.StorageUnavailableError: Its store does not answer.
         """
         self.path = path
-        self.buffer = location.map_file(path)
-        self._file = _open(path, self.buffer)
+        self.bytes: memoryview | RemoteBytes
+        """The whole file."""
+        if location.is_local(path):
+            self.bytes = memoryview(location.map_file(path)).cast("B")
+        else:
+            self.bytes = RemoteBytes(path)
+        self._file = self._decoded(lambda: _open(self.bytes))
         self.metadata: pq.FileMetaData = self._file.metadata
         self.schema: pa.Schema = self._file.schema_arrow
         groups = [self.metadata.row_group(group).num_rows for group in range(self.metadata.num_row_groups)]
@@ -48,11 +57,6 @@ class Part:
         """Number of rows."""
         return int(self.metadata.num_rows)
 
-    @cached_property
-    def bytes(self) -> memoryview:
-        """The whole file."""
-        return memoryview(self.buffer).cast("B")
-
     def read(self, columns: list[str], row_group: int | None = None) -> pa.Table:
         """Columns of the whole part, or of one row group.
 
@@ -60,10 +64,7 @@ class Part:
             DamagedPartError: The bytes do not decode.
         """
         groups = range(self.metadata.num_row_groups) if row_group is None else [row_group]
-        try:
-            return self._file.read_row_groups(groups, columns=columns, use_threads=False)
-        except (OSError, pa.ArrowException) as error:
-            raise DamagedPartError(self.path, self.buffer.size, error) from error
+        return self._decoded(lambda: self._file.read_row_groups(groups, columns=columns, use_threads=False))
 
     def value_offsets(self, tensor: str) -> NDArray[np.int64] | None:
         """Where in the file each row's tensor begins, `[rows]`, or none where values cannot be read in place.
@@ -78,10 +79,12 @@ class Part:
         steps = sizes + prefix
         offsets = np.empty(len(self), np.int64)
         column = self._leaf(tensor)
-        for group in range(self.metadata.num_row_groups):
-            rows = slice(int(self.first_rows[group]), int(self.first_rows[group + 1]))
-            chunk = self.metadata.row_group(group).column(column)
-            payload = plain_payload(self.bytes, chunk, int(steps[rows].sum()))
+        groups = [slice(int(a), int(b)) for a, b in pairwise(self.first_rows)]
+        chunks = [self.metadata.row_group(group).column(column) for group in range(len(groups))]
+        payloads = [int(steps[rows].sum()) for rows in groups]
+        self.announce(map(header_range, chunks, payloads))
+        for rows, chunk, payload_bytes in zip(groups, chunks, payloads, strict=True):
+            payload = plain_payload(self.bytes, chunk, payload_bytes)
             if payload is None:
                 return None
             offsets[rows] = payload + prefix + np.cumsum(steps[rows]) - steps[rows]
@@ -99,6 +102,20 @@ class Part:
         column = self.read([tensor + SHAPE_SUFFIX]).column(0)
         return [tuple(shape) for shape in column.to_pylist()]
 
+    def announce(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Say which bytes will be looked at soon; where they are far away, they are fetched meanwhile."""
+        if isinstance(self.bytes, RemoteBytes):
+            self.bytes.announce(ranges)
+
+    def _decoded(self, action: Callable[[], Any]) -> Any:
+        """What `action` reads, or the reason why it cannot: the file is damaged, or its store cannot be reached."""
+        try:
+            return action() if isinstance(self.bytes, memoryview) else retried(action, self.path)
+        except (StorageUnavailableError, FileNotFoundError, PermissionError):
+            raise
+        except (OSError, pa.ArrowException) as error:
+            raise DamagedPartError(self.path, len(self.bytes), error) from error
+
     def _leaf(self, column: str) -> int:
         schema = self.metadata.schema
         return next(leaf for leaf in range(len(schema)) if schema.column(leaf).path == column)
@@ -115,8 +132,7 @@ def read_part_table(path: str, columns: list[str] | None = None) -> pa.Table:
     return part.read(part.schema.names if columns is None else columns)
 
 
-def _open(path: str, buffer: pa.Buffer) -> Any:
-    try:
-        return pq.ParquetFile(pa.BufferReader(buffer))
-    except (OSError, pa.ArrowException) as error:
-        raise DamagedPartError(path, buffer.size, error) from error
+def _open(content: memoryview | RemoteBytes) -> pq.ParquetFile:
+    if isinstance(content, memoryview):
+        return pq.ParquetFile(pa.BufferReader(content))
+    return pq.ParquetFile(content.file.for_arrow(), pre_buffer=content.file.is_native)

@@ -3,8 +3,9 @@
 Position `i` is the unit with the `i`-th smallest `sample_id`. It does not depend on how many workers made the store or
 into how many parts they cut it, so a training run that names positions is reproduced on any copy of the content.
 
-Local, uncompressed parts are memory-mapped and a tensor is copied straight from its place in the file: nothing else of
-its row group is read. Compressed parts work as well, one decoded row group at a time.
+Uncompressed parts are memory-mapped where they are local and a tensor is copied straight from its place in the file:
+nothing else of its row group is read. Of a store at a URI the same places are fetched, those of a batch at once, and in
+reading all of it the next ones ahead. Compressed parts work as well, one decoded row group at a time.
 """
 
 import os
@@ -27,6 +28,7 @@ from pipeline.store.manifest import Manifest, load_manifest
 from pipeline.store.schema import ROW_DIGEST, SAMPLE_ID, SEED, tensor_columns
 from pipeline.store.sorted_ids import SortedIds
 from pipeline.store.statistics import METADATA_KEY, StoreStatistics, decode_sums, merge_sums, statistics_of
+from workers.files import absolute, is_uri
 from workers.tensor_column import TensorColumn
 
 if TYPE_CHECKING:
@@ -46,14 +48,15 @@ class LatentStore:
         """Open a store.
 
         Args:
-            path: Its folder. It need not be complete; an empty store has no rows.
+            path: Its folder or URI. It need not be complete; an empty store has no rows.
             cache_bytes: Bound on decoded columns kept in memory: metadata, and tensors that cannot be read in place.
 
         Raises:
             FileNotFoundError: There is no store at `path`.
             pipeline.store.part.DamagedPartError: A part is cut short; the message names it.
         """
-        self.path = os.fspath(path)
+        given = os.fspath(path)
+        self.path = absolute(given) if is_uri(given) else given
         self._cache_bytes = cache_bytes
         names = (location.DATA, location.MANIFEST, location.JOB)
         if not any(location.exists(location.join(self.path, name)) for name in names):
@@ -247,7 +250,8 @@ class LatentStore:
         names = self._known(columns)
         if not self._parts:
             return pa.table({})
-        dataset = pyarrow.dataset.dataset(self._paths, schema=self.schema, format="parquet")
+        paths, filesystem = location.arrow_files(self._paths)
+        dataset = pyarrow.dataset.dataset(paths, schema=self.schema, format="parquet", filesystem=filesystem)
         found = dataset.to_table(columns=[*dict.fromkeys([*names, SAMPLE_ID])], filter=where)
         if len(self) < dataset.count_rows():
             found = found.filter(pa.array(~repeats(found.column(SAMPLE_ID))))
@@ -263,7 +267,8 @@ class LatentStore:
             raise ValueError(f"{self.path} holds no units; there is nothing to make a dataset of")
         import ray.data
 
-        return ray.data.read_parquet(self._paths).select_columns(self._known(columns))
+        paths, filesystem = location.arrow_files(self._paths)
+        return ray.data.read_parquet(paths, filesystem=filesystem).select_columns(self._known(columns))
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -14,7 +14,7 @@ from pipeline.store.schema import content_schema
 from pipeline.store.writer import PartWriter
 
 
-def remove_units(store: str, ids: Iterable[str]) -> int:
+def remove_units(store: str, ids: Iterable[str] | pa.Array) -> int:
     """Takes units out of the store; ids that it does not hold are passed over.
 
     A kill in between leaves some of them in: the caller must still know that they have to go.
@@ -26,7 +26,8 @@ def remove_units(store: str, ids: Iterable[str]) -> int:
         DamagedPartError: A part is cut short; the message names it.
     """
     units = locate_units(store, list_parts(store))
-    wanted = pc.is_in(units.ids, value_set=pa.array(list(ids), pa.large_string()))
+    gone = ids if isinstance(ids, pa.Array) else pa.array(list(ids), pa.string())
+    wanted = pc.is_in(units.ids, value_set=gone.cast(pa.large_string()))
     rows = np.flatnonzero(wanted.to_numpy(zero_copy_only=False))
     remove_rows(store, units, rows)
     return len(rows)

@@ -1,7 +1,7 @@
 """The columns of a store, declared once.
 
 ```
-sample_id  source  start_seconds  duration_seconds  seed │ metadata of the source … │ tensors … │ row_digest
+sample_id  source  start_seconds  duration_seconds  seed  microbatch │ metadata of the source … │ tensors … │ row_digest
 ```
 
 A tensor is one binary value per row: its elements little-endian in C order, with `dtype` (a numpy name) and `shape` (a
@@ -18,10 +18,13 @@ from workers.tensor_column import TensorColumn
 
 SAMPLE_ID = "sample_id"
 SEED = "seed"
+MICROBATCH = "microbatch"
 DURATION_SECONDS = "duration_seconds"
 ROW_DIGEST = "row_digest"
 ROW_DIGEST_BYTES = 16
 SHAPE_SUFFIX = "_shape"
+NOT_DIGESTED = frozenset({ROW_DIGEST, MICROBATCH})
+"""Columns outside of a row's digest: the digest itself, and how the row was computed rather than what it is."""
 
 
 def _field(name: str, dtype: pa.DataType, description: str, *, unit: str = "") -> pa.Field:
@@ -36,8 +39,11 @@ BASE_FIELDS: tuple[pa.Field, ...] = (
     _field("start_seconds", pa.float64(), "Where the unit starts in its source.", unit="s"),
     _field(DURATION_SECONDS, pa.float64(), "True length of the unit, without padding.", unit="s"),
     _field(SEED, pa.uint64(), "Seed of the unit's own random numbers."),
+    _field(
+        MICROBATCH, pa.int32(), "Rows computed at once; fewer than the job's where memory ran out. Not in the digest."
+    ),
 )
-DIGEST_FIELD = _field(ROW_DIGEST, pa.binary(ROW_DIGEST_BYTES), "BLAKE2b-128 over every other column of the row.")
+DIGEST_FIELD = _field(ROW_DIGEST, pa.binary(ROW_DIGEST_BYTES), "BLAKE2b-128 over the row's columns but `microbatch`.")
 
 
 def store_schema(outputs: Sequence[TensorColumn], metadata: pa.Schema, *, variable_length: bool) -> pa.Schema:

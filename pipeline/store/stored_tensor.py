@@ -1,7 +1,7 @@
 """One tensor column of one part, value by value."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -27,9 +27,16 @@ class StoredTensor:
         """Bytes of a tensor of that shape."""
         self._offsets = part.value_offsets(name)
         self._sizes = part.value_sizes(name)
+        self._part = part
         self._file = part.bytes
         self._first_rows = part.first_rows
         self._decode = decode
+
+    def announce(self, rows: Iterable[int]) -> None:
+        """Say which rows will be read next, so that those of a remote part are fetched together."""
+        if self._offsets is not None:
+            begins = ((self._offsets.item(row), self._sizes.item(row)) for row in rows)
+            self._part.announce((begin, begin + size) for begin, size in begins)
 
     def raw(self, row: int) -> memoryview:
         """Bytes of a row's tensor, not copied."""

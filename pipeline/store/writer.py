@@ -1,7 +1,7 @@
 """Commits units to a store: one Parquet part per table, whole or not at all.
 
 A part's name is a hash of its units' ids, so that a write that is tried again replaces its own file with the same
-bytes instead of adding the units a second time.
+bytes instead of adding the units a second time. Each file carries checksums of its pages and of itself (`seal`).
 """
 
 import hashlib
@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipeline.store import location
 from pipeline.store.digest import row_digests
 from pipeline.store.schema import DIGEST_FIELD, DURATION_SECONDS, ROW_DIGEST, SAMPLE_ID, conform, content_schema
 from pipeline.store.schema import tensor_columns as tensor_columns_of
+from pipeline.store.seal import sealed_parquet
 from pipeline.store.statistics import METADATA_KEY, encode_sums, table_sums
 
 _ROW_GROUP_BYTES = 8 << 20
@@ -87,7 +87,7 @@ class PartWriter:
     def _write(self, content: pa.Table, file: pa.NativeFile) -> None:
         # Hashing, summing and writing release the GIL: the digests of the next row group are made while this one is
         # written, and the sums meanwhile.
-        with ThreadPoolExecutor(2) as pool, self._open(file) as writer:
+        with ThreadPoolExecutor(2) as pool, sealed_parquet(file, self._schema, **self._options()) as writer:
             sums = pool.submit(table_sums, content, self._content)
             groups = list(_row_groups(content))
             digests = pool.map(lambda group: row_digests(group, self._content), groups)
@@ -96,18 +96,15 @@ class PartWriter:
                 writer.write_table(rows, row_group_size=group.num_rows)
             writer.add_key_value_metadata({METADATA_KEY: encode_sums(sums.result())})
 
-    def _open(self, file: pa.NativeFile) -> pq.ParquetWriter:
+    def _options(self) -> dict[str, Any]:
         plain = {SAMPLE_ID, ROW_DIGEST, *self._tensors}
-        described = [name for name in self._schema.names if name not in {ROW_DIGEST, *self._tensors}]
-        return pq.ParquetWriter(
-            file,
-            self._schema,
-            compression=self._compression,
-            use_dictionary=[name for name in self._schema.names if name not in plain],
-            write_statistics=described,
-            data_page_size=_ONE_PAGE_BYTES,
-            write_batch_size=_ROW_GROUP_ROWS,
-        )
+        return {
+            "compression": self._compression,
+            "use_dictionary": [name for name in self._schema.names if name not in plain],
+            "write_statistics": [name for name in self._schema.names if name not in {ROW_DIGEST, *self._tensors}],
+            "data_page_size": _ONE_PAGE_BYTES,
+            "write_batch_size": _ROW_GROUP_ROWS,
+        }
 
 
 def part_name(ids: pa.ChunkedArray) -> str:

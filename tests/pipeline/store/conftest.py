@@ -47,6 +47,7 @@ def _table(
         "start_seconds": [float(row % 3) for row in rows],
         "duration_seconds": [1.5] * len(rows),
         "seed": [2**64 - 1 - row for row in rows],
+        "microbatch": [8] * len(rows),
         "caption": [None if row % 4 == 0 else f"sound {row}" for row in rows],
         "label": [row % 7 for row in rows],
         "tags": [None if row % 5 == 0 else ["a"] * (row % 3) for row in rows],

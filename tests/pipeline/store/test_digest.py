@@ -106,6 +106,15 @@ def test_shape_of_a_tensor_is_content(moments: Any) -> None:
     assert row_digests(table, moments.schema((4, 6))) != row_digests(table, moments.schema((6, 4)))
 
 
+def test_how_many_rows_were_computed_at_once_is_not_content(moments: Any) -> None:
+    table, schema = moments.table(range(5)), moments.schema()
+    position = table.schema.get_field_index("microbatch")
+    reduced = table.set_column(position, table.schema.field(position), pa.array([2, 4, 8, 2, 2], pa.int32()))
+    assert row_digests(reduced, schema) == row_digests(table, schema)
+    without = pa.schema([field for field in schema if field.name != "microbatch"])
+    assert row_digests(table.select(without.names), without) == row_digests(table, schema)
+
+
 def test_type_without_canonical_bytes_is_named() -> None:
     table = pa.table({"x": pa.array([None], pa.month_day_nano_interval())})
     with pytest.raises(TypeError, match="month_day_nano_interval cannot be stored"):
@@ -122,6 +131,15 @@ def test_content_digest_is_independent_of_order_and_chunks(moments: Any) -> None
     assert content_digest(chunked, rows.take(pa.array(order))) == whole
     assert content_digest(ids[1:], rows[1:]) != whole
     assert len(whole) == 64
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 7, 1000])
+def test_content_digest_is_what_it_always_was(rows_at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.store.digest._CHUNK", rows_at_once)
+    ids = [f"é {number:03d}#{number % 3}" for number in range(100)]
+    digests = pa.array([hashlib.blake2b(name.encode(), digest_size=16).digest() for name in ids], pa.binary(16))
+    expected = "9406cd079174fbb1067c2e288e99032c0219f51e6dec0aaf2c29ad13999a91b0"
+    assert content_digest(pa.array(ids), digests) == expected
 
 
 def test_content_digest_of_nothing() -> None:

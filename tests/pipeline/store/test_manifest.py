@@ -1,12 +1,13 @@
 """The manifest survives the disk and says so when it does not."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from pipeline.store.manifest import Manifest, Totals, load_manifest, save_manifest
+from pipeline.store.manifest import Manifest, Totals, check_manifest_seal, load_manifest, save_manifest
 
 
 @pytest.fixture
@@ -47,3 +48,25 @@ def test_newer_format(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text('{"format_version": 99, "surprise": true}')
     with pytest.raises(ValueError, match="has format version 99; this latentmill reads up to 1"):
         load_manifest(str(tmp_path))
+
+
+def test_any_flip_in_it_is_found(tmp_path: Path, manifest: Manifest) -> None:
+    save_manifest(str(tmp_path), manifest)
+    path = tmp_path / "manifest.json"
+    whole = path.read_bytes()
+    assert check_manifest_seal(str(tmp_path)) == "intact"
+    for position in range(len(whole)):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 1 << position % 8]) + whole[position + 1 :])
+        assert check_manifest_seal(str(tmp_path)) == "broken"
+    path.write_bytes(whole[:-5])
+    assert check_manifest_seal(str(tmp_path)) == "broken"
+
+
+def test_one_of_an_older_version_has_no_checksum(tmp_path: Path, manifest: Manifest) -> None:
+    save_manifest(str(tmp_path), manifest)
+    path = tmp_path / "manifest.json"
+    values = json.loads(path.read_text())
+    del values["checksum"]
+    path.write_text(json.dumps(values))
+    assert check_manifest_seal(str(tmp_path)) == "absent"
+    assert load_manifest(str(tmp_path)).identity == manifest.identity

@@ -15,7 +15,8 @@ NO_METADATA = pa.schema([])
 def test_columns_stand_in_the_order_base_metadata_tensors_digest() -> None:
     schema = store_schema([LATENT], pa.schema([("caption", pa.string())]), variable_length=False)
     assert schema.names == [
-        "sample_id", "source", "start_seconds", "duration_seconds", "seed", "caption", "latent_mean", "row_digest",
+        "sample_id", "source", "start_seconds", "duration_seconds", "seed", "microbatch", "caption", "latent_mean",
+        "row_digest",
     ]  # fmt: skip
     field = schema.field("latent_mean")
     assert field.type == pa.binary(8 * 64 * 2)
