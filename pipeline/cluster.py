@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 LOOPBACK = "127.0.0.1"
 CONNECT_SECONDS = 5.0
@@ -53,9 +54,8 @@ def ray_cluster(resources: Resources) -> Iterator[None]:
         with tolerant_ray_data():
             yield
         return
-    with _own_sigterm():
-        _start(resources)
     try:
+        _start(resources)
         with tolerant_ray_data():
             yield
     finally:
@@ -68,24 +68,34 @@ def _start(resources: Resources) -> None:
     if "RAY_ADDRESS" in os.environ:
         _connect()
     else:
-        ray.init(
-            address="local",
-            num_cpus=int(resources.cpus),
-            num_gpus=int(resources.gpus),
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.WARNING,
-            _node_ip_address=LOOPBACK,
-        )
+        with _own_sigterm():
+            ray.init(
+                address="local",
+                num_cpus=int(resources.cpus),
+                num_gpus=int(resources.gpus),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.WARNING,
+                _node_ip_address=LOOPBACK,
+            )
 
 
 @contextmanager
 def _own_sigterm() -> Iterator[None]:
-    """Keeps this process's SIGTERM handler: Ray installs one that exits without letting the job say where it is."""
+    """Keeps this process's SIGTERM handler: Ray installs one that exits without letting the job say where it is.
+
+    A SIGTERM that reaches Ray's while it starts ends in its way, with a SystemExit, which is taken for an interrupt.
+    """
     before = signal.getsignal(signal.SIGTERM)
-    yield
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, before)
+    try:
+        yield
+    except SystemExit as error:
+        if error.code == signal.SIGTERM:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def _count_gpus() -> int:
@@ -109,7 +119,8 @@ def _connect() -> None:
             raise ValueError(
                 f"RAY_ADDRESS is {address}, where nothing answers ({error}); start Ray or unset it"
             ) from error
-    ray.init(log_to_driver=False, logging_level=logging.WARNING)
+    with _own_sigterm():
+        ray.init(log_to_driver=False, logging_level=logging.WARNING)
 
 
 def _cluster_resources() -> Resources:
@@ -128,6 +139,31 @@ def tolerant_ray_data() -> Iterator[None]:
     before = context.enable_progress_bars, context.max_errored_blocks
     context.enable_progress_bars, context.max_errored_blocks = False, -1
     try:
-        yield
+        with _actors_end_with_their_pass():
+            yield
     finally:
         context.enable_progress_bars, context.max_errored_blocks = before
+
+
+@contextmanager
+def _actors_end_with_their_pass() -> Iterator[None]:
+    """Has actors killed that Ray Data has no more work for.
+
+    Ray Data drops its handles on them and leaves the rest to reference counting. An actor that is just being restarted,
+    because a unit killed it, survives that (seen with Ray 2.60) and keeps its CPUs: the next pass waits for them for
+    ever. Nobody needs an old actor to make a result again that a node lost: the pass loop comes back to its units.
+    """
+    import ray
+    from ray.data._internal.execution.operators.actor_pool_map_operator import _ActorPool
+
+    release = _ActorPool._release_running_actor
+
+    def release_and_kill(pool: Any, actor: Any) -> None:
+        release(pool, actor)
+        ray.kill(actor)
+
+    _ActorPool._release_running_actor = release_and_kill
+    try:
+        yield
+    finally:
+        _ActorPool._release_running_actor = release

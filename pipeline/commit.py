@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from pipeline.failure import healthy, read_failures
 from pipeline.quarantine import Failure, write_quarantine
+from pipeline.store import location
 from pipeline.store.writer import PartWriter
 
 
@@ -51,6 +52,8 @@ class Commit:
     def __init__(self, store: str, schema: pa.Schema) -> None:
         self._store = store
         self._schema = schema
+        self._manifest = location.join(store, location.MANIFEST)
+        self._begun = location.exists(self._manifest)
 
     def __call__(self, block: pa.Table) -> pa.Table:
         """Commits `block`, atomically for each of the two files, and returns one receipt row.
@@ -64,6 +67,8 @@ class Commit:
         return pa.Table.from_pylist([asdict(receipt)], RECEIPT_SCHEMA)
 
     def _commit(self, block: pa.Table) -> Receipt:
+        if self._begun and not location.exists(self._manifest):  # writing on would leave parts that no manifest knows
+            raise FileNotFoundError(f"{self._manifest} is gone: the output was removed or moved while the job ran")
         failures = read_failures(block)
         quarantined = [
             Failure(
@@ -74,6 +79,7 @@ class Commit:
                 stage=failure.stage,
                 reason=failure.reason,
                 error_type=failure.error_type,
+                attempts=failure.attempts,
             )
             for row, failure in zip(_described(block), failures, strict=True)
             if failure is not None and not failure.isolate

@@ -1,7 +1,11 @@
-"""Units → waveforms: the read stage, run as CPU tasks."""
+"""Units → waveforms: the read stage, run as CPU tasks.
 
-from collections.abc import Sequence
-from itertools import groupby
+Decoding itself happens in a child process of the task (`workers.guarded`), since decoders are large C libraries that
+read other people's files: one that crashes, hangs or takes all memory costs its unit alone.
+"""
+
+import atexit
+import os
 
 import numpy as np
 import pyarrow as pa
@@ -9,60 +13,107 @@ from numpy.typing import NDArray
 
 from pipeline.failure import BlockFailure, with_failures
 from workers.audio.decode_spec import DecodeSpec
-from workers.media.decode import Span, decode_spans
-from workers.media.errors import MediaError
+from workers.files import is_uri
+from workers.guarded.guard import Guard
+from workers.guarded.limits import GuardLimits
+from workers.guarded.outcome import Died, Outcome, Placed, Raised
+from workers.media.decode import Span
 
 WAVEFORM = "_waveform"
 """Column of the decoded block: float32 [channels, samples] as fixed-size binary, zero-padded to the bucket's length."""
 
+DECODER = "workers.media.decode:decode_units"
 
-def decode_block(units: pa.Table, spec: DecodeSpec) -> pa.Table:
+NOT_THE_FILES_FAULT = frozenset({"StorageUnavailableError"})
+"""Errors of what holds the file; the unit is tried again later."""
+
+_guards: dict[tuple[int, GuardLimits], Guard] = {}
+"""The guard of this process, kept from block to block. A forked process must not speak to its parent's child."""
+
+
+def decode_block(
+    units: pa.Table,
+    spec: DecodeSpec,
+    *,
+    limits: GuardLimits = GuardLimits(),  # noqa: B008 (frozen)
+    listed_lengths: bool = False,
+    decoder: str = DECODER,
+) -> pa.Table:
     """Decodes one block of units, all of one shape bucket.
 
-    Neighbouring units of one file share one opening of it. A unit that cannot be decoded keeps its row, with silence
-    for a waveform and its failure beside it.
+    Neighbouring units of one recording share one opening of it. A unit that cannot be decoded keeps its row, with
+    silence for a waveform and its failure beside it.
 
     Args:
         units: rows of the plan.
         spec: rate, channels and resampling.
+        limits: what one unit may cost.
+        listed_lengths: the plan was cut by durations of a manifest, not by headers; see `decode_each`.
+        decoder: `module:name` of a function like `decode_units`.
 
     Returns:
         `units` with the waveform and failure columns.
+
+    Raises:
+        workers.guarded.guard.GuardError: child processes cannot be started here.
     """
     shape = (units["_bucket_channels"][0].as_py(), units["_bucket_samples"][0].as_py())
-    waveforms = np.zeros((units.num_rows, *shape), np.float32)
-    failures = [None if error is None else _failure("probe", error) for error in units["_probe_error"].to_pylist()]
-    rows = zip(
-        range(units.num_rows),
-        units["_path"].to_pylist(),
-        units["_start_sample"].to_pylist(),
-        units["_num_samples"].to_pylist(),
-        strict=True,
+    failures = [None if error is None else _probe_failure(error) for error in units["_probe_error"].to_pylist()]
+    columns = (units[name].to_pylist() for name in ("_path", "_member", "_start_sample", "_num_samples"))
+    readable = [row for row in zip(range(units.num_rows), *columns, strict=True) if failures[row[0]] is None]
+    guard = _guard(limits)
+    memory, waveforms = guard.rows((units.num_rows, *shape))
+    outcomes = guard.each(
+        decoder,
+        [(path, member, Span(start, length)) for _, path, member, start, length in readable],
+        rows=memory,
+        slots=[row for row, *_ in readable],
+        spec=spec,
+        listed_length=listed_lengths,
     )
-    readable = (row for row in rows if failures[row[0]] is None)
-    for path, group in groupby(readable, key=lambda row: row[1]):
-        members = list(group)
-        spans = [Span(start, length) for _, _, start, length in members]
-        for (row, *_), decoded in zip(members, _decode(path, spans, spec), strict=True):
-            if isinstance(decoded, Exception):
-                failures[row] = _failure("decode", str(decoded), type(decoded))
-            elif decoded.shape[0] != shape[0]:
-                failures[row] = _failure("decode", f"{decoded.shape[0]} channels, but its header said {shape[0]}")
-            else:
-                waveforms[row, :, : decoded.shape[1]] = decoded
-    column = pa.FixedSizeBinaryArray.from_buffers(
-        pa.binary(4 * shape[0] * shape[1]), units.num_rows, [None, pa.py_buffer(waveforms)]
+    for (row, path, *_), outcome in zip(readable, outcomes, strict=True):
+        failures[row] = _judge(outcome, shape, remote=is_uri(path))
+    waveforms[[failure is not None for failure in failures]] = 0
+    return with_failures(units.append_column(WAVEFORM, _column(waveforms)), failures)
+
+
+def _guard(limits: GuardLimits) -> Guard:
+    key = (os.getpid(), limits)
+    if key not in _guards:
+        _guards[key] = Guard(limits)
+        atexit.register(_guards[key].close)
+    return _guards[key]
+
+
+def _column(waveforms: NDArray[np.float32]) -> pa.Array:
+    """The block's own memory as a column, float32 [n, channels, samples] → n × fixed-size binary."""
+    count, channels, samples = waveforms.shape
+    return pa.FixedSizeBinaryArray.from_buffers(
+        pa.binary(4 * channels * samples), count, [None, pa.py_buffer(waveforms)]
     )
-    return with_failures(units.append_column(WAVEFORM, column), failures)
 
 
-def _decode(path: str, spans: list[Span], spec: DecodeSpec) -> Sequence[NDArray[np.float32] | Exception]:
-    """One result per span; an error that nobody foresaw costs the spans of this one file."""
-    try:
-        return decode_spans(path, spans, spec)
-    except Exception as error:  # noqa: BLE001 (whatever a decoder raises is a fact about this file)
-        return [error] * len(spans)
+def _judge(outcome: Outcome, shape: tuple[int, int], *, remote: bool) -> BlockFailure | None:
+    match outcome:
+        case Placed(fits=True):
+            return None
+        case Placed(shape=other) if len(other) == 2 and other[0] != shape[0]:
+            return _failure("decode", "MediaError", f"{other[0]} channels, but its header said {shape[0]}")
+        case Raised(error_type, reason):
+            return _failure("decode", error_type, reason, isolate=error_type in NOT_THE_FILES_FAULT)
+        case Died(kind, error_type, reason):
+            maybe_innocent = outcome.killed_from_outside or (remote and kind == "timeout")  # it may be the network
+            return _failure(kind, error_type, f"decoding it {reason}", isolate=maybe_innocent, attempts=2)
+    raise TypeError(f"the decoder gave {outcome}; expected float32 [{shape[0]}, at most {shape[1]}]")
 
 
-def _failure(stage: str, reason: str, error_type: type[Exception] = MediaError) -> BlockFailure:
-    return BlockFailure(stage=stage, error_type=error_type.__name__, reason=" ".join(reason.split()))
+def _probe_failure(error: str) -> BlockFailure:
+    """The failure of a file whose header could not be read; `crash: …` and `timeout: …` are those of the guard."""
+    kind, _, _ = error.partition(": ")
+    return _failure("probe", kind if kind in ("crash", "timeout") else "MediaError", error)
+
+
+def _failure(stage: str, error_type: str, reason: str, *, isolate: bool = False, attempts: int = 1) -> BlockFailure:
+    return BlockFailure(
+        stage=stage, error_type=error_type, reason=" ".join(reason.split()), isolate=isolate, attempts=attempts
+    )

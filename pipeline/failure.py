@@ -1,4 +1,7 @@
-"""How a unit that failed travels beside its neighbours: its row stays in the block and says what went wrong."""
+"""How a unit that failed travels beside its neighbours: its row stays in the block and says what went wrong.
+
+And what stops a job, because it is no fact about units.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -13,8 +16,17 @@ _TYPE = pa.struct(
         pa.field("error_type", pa.string()),
         pa.field("reason", pa.string()),
         pa.field("isolate", pa.bool_()),
+        pa.field("attempts", pa.int32()),
     ]
 )
+
+
+class PassError(RuntimeError):
+    """A pass failed for a reason that lies outside the units."""
+
+
+class StoreWriteError(PassError):
+    """The store cannot be written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +44,9 @@ class BlockFailure:
 
     isolate: bool = False
     """This unit may be innocent, its block or its machine to blame: it is tried again in a smaller block."""
+
+    attempts: int = 1
+    """How often it was tried."""
 
 
 def with_failures(block: pa.Table, failures: Sequence[BlockFailure | None]) -> pa.Table:

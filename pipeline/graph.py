@@ -1,7 +1,7 @@
 """One pass as a Ray Data graph.
 
-    1. units     blocks of the plan                                          1 block → 1 block
-    2. decode    CPU tasks; media files → waveforms                          1 → 1
+    1. units     spans: row numbers of the plan (`pipeline.blocks`)
+    2. decode    CPU tasks; media files → waveforms                          1 → its blocks, one by one
     3. model     actors that hold the model; waveforms → tensors             1 → 1
     4. commit    light tasks; gather blocks into one file of the store       n → 1 receipt
 
@@ -9,20 +9,29 @@ Ray Data fuses neighbouring stages whose resources are equal. Decoding fused int
 with the model, so the CPU shares of stages 2 and 3 always differ (see `Placement.decode_cpus`).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import ray.data
 
+from pipeline.blocks import blocks_per_span, form_spans
 from pipeline.commit import Commit, Receipt
 from pipeline.model_stage import ModelStage, Worker, WorkerSpec
 from pipeline.placement import WRITE_CPUS, Placement
 from pipeline.placement_spec import ActorPool
+from pipeline.planned import Plan, Rows
 
 RETRIES = 1
 """Ray's own retries of a task whose process died. What fails again is left to the pass loop, which isolates it."""
+
+ROW = "_row"
+"""Column of a span: where in the plan its units are."""
+_SAMPLED_ROWS = 100
+MIN_BLOCK_BYTES = 1 << 20
+"""Smaller blocks of one span are not worth travelling alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,22 +48,25 @@ class Stages:
 
 
 def build_graph(
-    blocks: Sequence[pa.Table], stages: Stages, placement: Placement, store: str, *, isolate: bool = False
+    pending: Plan, stages: Stages, placement: Placement, store: str, *, isolate: bool = False
 ) -> ray.data.Dataset:
     """Puts the stages together; nothing runs until the receipts are read.
 
     Args:
-        blocks: units of one shape bucket each.
-        stages: what to compute.
+        pending: what to compute.
+        stages: how.
         placement: where.
         store: where the results go.
-        isolate: give each actor one block at a time, so that a dying actor takes no innocent block with it.
+        isolate: give each task and actor one block at a time, so that one that dies takes no innocent block along.
     """
     pool = placement.actors
     size = {"min_size": pool.min, "max_size": pool.max} if isinstance(pool, ActorPool) else {"size": pool}
-    units = ray.data.from_arrow(list(blocks))
+    in_span = 1 if isolate else blocks_per_span(pending.num_rows, placement.units_per_block)
+    spans = form_spans(pending, placement.units_per_block, blocks_per_span=in_span)
+    units = ray.data.from_arrow([pa.table({ROW: pending.positions[span]}) for span in spans])
+    units.context.target_max_block_size = _block_bytes(pending, placement.units_per_block)
     decoded = units.map_batches(
-        stages.decode,
+        partial(decode_span, rows=pending.rows, decode=stages.decode, units_per_block=placement.units_per_block),
         batch_size=None,
         batch_format="pyarrow",
         num_cpus=placement.decode_cpus,
@@ -85,6 +97,35 @@ def build_graph(
         compute=ray.data.TaskPoolStrategy(size=placement.write_tasks),
         max_retries=RETRIES,
     )
+
+
+def decode_span(
+    span: pa.Table, rows: Rows, decode: Callable[[pa.Table], pa.Table], units_per_block: int
+) -> Iterator[pa.Table]:
+    """Decodes a span block by block; each goes on to the model while the next is decoded.
+
+    Args:
+        span: numbers of rows of the plan, of one shape bucket.
+        rows: all rows of the plan.
+        decode: what decodes a block.
+        units_per_block: units of one at most.
+    """
+    units = rows.read(span[ROW].to_numpy(), rows.schema.names)
+    for start in range(0, units.num_rows, units_per_block):
+        yield decode(units.slice(start, units_per_block))
+
+
+def _block_bytes(pending: Plan, units_per_block: int) -> int:
+    """Bytes at which Ray hands a block on.
+
+    Ray gathers what a task yields until it passes this size, and cuts what is half as large again. Three quarters of
+    the largest block lie between: each block that is decoded travels alone, and whole; smaller ones of other shape
+    buckets may travel together, two or three of them.
+    """
+    few = pending.slice(0, _SAMPLED_ROWS).table()
+    in_plan: int = few.nbytes // max(1, few.num_rows)
+    decoded = max((4 * samples * channels for samples, channels in pending.shapes), default=0)
+    return max(MIN_BLOCK_BYTES, (decoded + in_plan) * units_per_block * 3 // 4)
 
 
 def run_graph(graph: ray.data.Dataset) -> Iterator[Receipt]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.decode import WAVEFORM
 from pipeline.failure import BlockFailure, healthy, read_failures, with_failures
+from pipeline.store.schema import MICROBATCH
 from pipeline.store.tensors import tensor_arrays
 from workers.tensor_column import TensorColumn
 
@@ -23,12 +24,20 @@ class Worker(Protocol):
     """What a worker class gives once it is loaded: any number of rows in, as many rows out."""
 
     def __call__(self, batch: Mapping[str, "Tensor"]) -> dict[str, "Tensor"]:
-        """Computes one block."""
+        """Computes one block.
+
+        Besides the tensors there may be `microbatch` int32 [n], the rows that were computed at once.
+        """
         ...
 
 
 class WorkerSpec(Protocol):
     """Settings of a worker that say what it will give."""
+
+    @property
+    def microbatch(self) -> int:
+        """Rows that the worker computes at once, where memory allows."""
+        ...
 
     def outputs(self, num_samples: int, channels: int) -> tuple[TensorColumn, ...]:
         """The tensors of a unit of `channels` × `num_samples`."""
@@ -45,13 +54,16 @@ class ModelStage:
         self._variable_length = variable_length
         self._worker = load(spec)
         self._outputs = functools.cache(spec.outputs)
+        self._microbatch = spec.microbatch
 
     def __call__(self, block: pa.Table) -> pa.Table:
-        """Replaces the waveform column by the worker's tensors.
+        """Replaces the waveform column by the worker's tensors and the number of rows that were computed at once.
 
         Rows that failed before pass through untouched. When the worker raises, all units of the block are marked to be
         tried again in smaller ones.
         """
+        from workers.microbatch import is_out_of_memory
+
         failures = read_failures(block)
         rows = np.flatnonzero(healthy(block).to_numpy())
         channels, samples = block["_bucket_channels"][0].as_py(), block["_bucket_samples"][0].as_py()
@@ -62,7 +74,7 @@ class ModelStage:
             try:
                 tensors = self._worker(as_batch(whole, channels, samples))
             except Exception as error:  # noqa: BLE001 (whatever a model raises may be a fact about these units)
-                if "CUDA error" in str(error):
+                if "CUDA error" in str(error) and not is_out_of_memory(error):
                     os._exit(1)  # the context is lost: every later block would fail here, and a new actor will not
                 failure = BlockFailure(
                     stage="model",
@@ -72,7 +84,10 @@ class ModelStage:
                 )
                 for row in rows:
                     failures[row] = failure
-        result = block.drop_columns([WAVEFORM])
+        sizes = np.full(block.num_rows, self._microbatch, np.int32)
+        if MICROBATCH in tensors:
+            sizes[rows] = tensors[MICROBATCH].numpy()
+        result = block.drop_columns([WAVEFORM]).append_column(MICROBATCH, pa.array(sizes))
         for column in columns:
             values = np.zeros((block.num_rows, *column.shape), column.dtype)
             if column.name in tensors:

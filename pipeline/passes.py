@@ -8,29 +8,26 @@ nothing at all comes through, the fault lies elsewhere, and no unit is quarantin
 from collections.abc import Callable
 from dataclasses import replace
 
-import pyarrow as pa
-
 from pipeline.commit import Receipt, Suspect
+from pipeline.failure import PassError, StoreWriteError
 from pipeline.graph import Stages, build_graph, run_graph
 from pipeline.pending import pending_units
 from pipeline.placement import Placement
-from pipeline.plan import form_blocks
+from pipeline.planned import Plan
 from pipeline.quarantine import Failure, write_quarantine
 
 SHRINK = 8
 """Blocks of the next pass are this many times smaller."""
+MANY_LEFT = 10_000
+"""So many units can hardly each be to blame."""
 LONE_PASSES = 2
 """A unit is quarantined after it failed this often as the only one in its block: once may be the machine's fault."""
 MAX_GUILTY = 8
 """So many units may fail with none coming through; of more, it is not believed that they are all to blame."""
 
 
-class PassError(RuntimeError):
-    """A pass failed for a reason that lies outside the units."""
-
-
 def run_passes(
-    plan: pa.Table,
+    plan: Plan,
     store: str,
     stages: Stages,
     placement: Placement,
@@ -58,15 +55,14 @@ def run_passes(
     pending = pending_units(plan, store)
     num_at_first = pending.num_rows
     while pending.num_rows:
-        passes += 1
+        passes, before = passes + 1, pending.num_rows
         lone += size == 1
         on_pass(passes, pending.num_rows)
         suspects: dict[str, Suspect] = {}
-        blocks = form_blocks(pending, size)
-        graph = build_graph(blocks, stages, replace(placement, units_per_block=size), store, isolate=size == 1)
+        graph = build_graph(pending, stages, replace(placement, units_per_block=size), store, isolate=size == 1)
         for receipt in run_graph(graph):
             if receipt.store_error:
-                raise PassError(f"{store}: cannot be written: {receipt.store_error}")
+                raise StoreWriteError(f"{store}: cannot be written: {receipt.store_error}")
             on_receipt(receipt)
             suspects |= {suspect["sample_id"]: suspect for suspect in receipt.suspects}
         pending = pending_units(pending, store)
@@ -75,11 +71,21 @@ def run_passes(
         if lone == LONE_PASSES and pending.num_rows:
             if pending.num_rows == num_at_first > MAX_GUILTY:
                 raise PassError(f"none of {num_at_first} units came through, not even alone; the log says why")
-            write_quarantine(store, [_failure(unit, suspects) for unit in pending.to_pylist()])
+            write_quarantine(store, [_failure(unit, suspects) for unit in pending.table().to_pylist()])
             on_receipt(Receipt(num_quarantined=pending.num_rows))
             break
-        size = max(1, size // SHRINK)
+        size = next_size(size, before, pending.num_rows)
     return passes
+
+
+def next_size(size: int, num_before: int, num_left: int) -> int:
+    """Units per block of the next pass, after one in blocks of `size` that left `num_left` of `num_before` units.
+
+    Of many that are left, most lay in the hands of a node that was lost. They go again as they were, for as long as
+    that brings half of them through; only then do they have to be told apart.
+    """
+    innocent = num_left > MANY_LEFT and num_left <= num_before // 2
+    return size if innocent else max(1, size // SHRINK)
 
 
 def _raise_if_alike(suspects: dict[str, Suspect], num_units: int) -> None:

@@ -16,7 +16,8 @@ they have work, and the operating system shares the cores."""
 GPU_DECODE_CPUS = 0.9
 BLOCK_BYTES = 32 << 20
 """Decoded bytes in a block: well below Ray's 128 MiB split, and enough to hide the cost of moving it."""
-MAX_UNITS_PER_BLOCK = 64
+MAX_UNITS_PER_BLOCK = 256
+"""Ray starts some hundred tasks a second; beyond so many units, larger blocks of tiny units save little."""
 FILE_BYTES = 32 << 20
 MAX_UNITS_PER_FILE = 4096
 FILES_PER_STORE = 64

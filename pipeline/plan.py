@@ -12,6 +12,7 @@ Units are ordered by a seeded hash of their item, segments of one item in time o
 get locality.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.seeds import unit_seed
+from pipeline.planned import CHUNK, Facts, Plan, number_shapes, shape_code
+from pipeline.seeds import unit_seeds
 from pipeline.segment_spec import SegmentSpec
 from workers.audio.decode_spec import DecodeSpec
 
@@ -28,6 +30,7 @@ UNIT_COLUMNS = pa.schema(
         pa.field("sample_id", pa.string(), nullable=False),
         pa.field("source", pa.string(), nullable=False),
         pa.field("_path", pa.string(), nullable=False),
+        pa.field("_member", pa.string()),
         pa.field("_start_sample", pa.int64(), nullable=False),
         pa.field("_num_samples", pa.int64(), nullable=False),
         pa.field("start_seconds", pa.float64(), nullable=False),
@@ -38,6 +41,13 @@ UNIT_COLUMNS = pa.schema(
         pa.field("_probe_error", pa.string()),
     ]
 )
+
+LISTING_COLUMNS = ("_item", "_path", "_member", "_error", "_group", "_duration_seconds")
+"""Columns of a listing that are not carried into the plan as they are. Of the last three there may be none: what the
+source already knows to be wrong with an item, which items are read best together, and how long they are."""
+
+_ROUNDING_SAMPLES = 1e-4
+"""A duration in seconds is this far from a whole number of samples by floating point alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,67 +84,155 @@ class PlanSettings:
         return _round_up(max(1, round(step * self.decode.sample_rate)), self.alignment_samples)
 
 
-def build_plan(items: pa.Table, probes: pa.Table, settings: PlanSettings) -> pa.Table:
+def build_plan(items: pa.Table, probes: pa.Table | None, settings: PlanSettings) -> Plan:
     """Cuts every item into units.
 
     Args:
-        items: columns `_item`, `_path` and metadata, one row per item.
-        probes: PROBE_SCHEMA rows of the same items, in the same order.
+        items: LISTING_COLUMNS (the last three are optional) and metadata, one row per item.
+        probes: PROBE_SCHEMA rows of the same items, in the same order; none where the listing has their durations.
         settings: how to cut.
 
     Returns:
         UNIT_COLUMNS and then the metadata columns, in plan order. An item that could not be probed is one unit with
-        `probe_error`.
+        `_probe_error`.
     """
-    rate = settings.decode.sample_rate
-    total = _resampled_lengths(probes, rate)
+    total = _listed_lengths(items, settings.decode.sample_rate)
+    if probes is not None:
+        total = _resampled_lengths(probes, settings.decode.sample_rate)
     counts = _segment_counts(total, settings)
-    item_order = np.array([unit_seed(settings.seed, item, "order") for item in items["_item"].to_pylist()], np.uint64)
-    ranks = np.argsort(item_order, kind="stable")
-    item_of_unit = np.repeat(ranks, counts[ranks])
-    segment = np.arange(len(item_of_unit)) - np.repeat(np.cumsum(counts[ranks]) - counts[ranks], counts[ranks])
+    order = _item_order(items, settings.seed)
+    item = np.repeat(order, counts[order])
+    first = (np.cumsum(counts[order]) - counts[order]).astype(np.int32)
+    segment = np.arange(len(item), dtype=np.int32) - np.repeat(first, counts[order])
+    del counts, order, first
+    rows = CutRows(items, probes, total, item, segment, settings)
+    seeds, seconds = np.empty(len(item), np.uint64), np.empty(len(item), np.float64)
+    shapes = np.empty(len(item), np.int64)
+    for start in range(0, len(item), CHUNK):
+        which = np.arange(start, min(start + CHUNK, len(item)))
+        ids = rows.read(which, ["sample_id"])["sample_id"].combine_chunks()
+        seeds[which] = unit_seeds(settings.seed, ids, "unit")
+        length = rows.length(which)
+        seconds[which] = length / settings.decode.sample_rate
+        shapes[which] = shape_code(_bucket_samples(length, settings), rows.channels[item[which]])
+    rows.seeds = seeds
+    shape, distinct = number_shapes(shapes)
+    readable = rows.readable_items[item]
+    return Plan(rows, Facts(seeds=seeds, seconds=seconds, shape=shape, shapes=distinct, readable=readable))
 
-    start = segment * settings.hop_samples
-    length = np.clip(total[item_of_unit] - start, 0, settings.length_samples)
-    names = items["_item"].combine_chunks().take(pa.array(item_of_unit))
-    sample_ids = pc.binary_join_element_wise(names, pc.cast(pa.array(segment), pa.string()), "#")
-    errors = probes["error"].combine_chunks().take(pa.array(item_of_unit))
-    units = pa.table(
-        {
-            "sample_id": sample_ids,
-            "source": names,
-            "_path": items["_path"].combine_chunks().take(pa.array(item_of_unit)),
-            "_start_sample": start,
-            "_num_samples": length,
-            "start_seconds": start / rate,
-            "duration_seconds": length / rate,
-            "seed": np.array([unit_seed(settings.seed, name, "unit") for name in sample_ids.to_pylist()], np.uint64),
-            "_bucket_samples": _bucket_samples(length, settings),
-            "_bucket_channels": _channels(probes, settings.decode)[item_of_unit],
+
+class CutRows:
+    """The rows of a plan, put together from the items and where they are cut."""
+
+    def __init__(
+        self,
+        items: pa.Table,
+        probes: pa.Table | None,
+        total: NDArray[np.int64],
+        item: NDArray[np.int32],
+        segment: NDArray[np.int32],
+        settings: PlanSettings,
+    ) -> None:
+        """Of units, each the `segment`-th of an item of `total` samples."""
+        carried = [field for field in items.schema if field.name not in LISTING_COLUMNS]
+        self.schema = pa.schema([*UNIT_COLUMNS, *carried])
+        self.channels = _channels(probes, items.num_rows, settings.decode)
+        """Of each item."""
+        self.seeds: NDArray[np.uint64] = np.zeros(0, np.uint64)
+        """Of each unit."""
+        errors = probes["error"] if probes is not None else _column(items, "_error")
+        self.readable_items = np.asarray(errors.is_null())
+        self._of_item = {
+            "source": items["_item"],
+            "_path": items["_path"],
+            "_member": items["_member"],
             "_probe_error": errors,
-        },
-        schema=UNIT_COLUMNS,
-    )
-    for field in items.schema:
-        if field.name not in ("_item", "_path"):
-            units = units.append_column(field, items[field.name].take(pa.array(item_of_unit)))
-    return units
+            **{field.name: items[field.name] for field in carried},
+        }
+        self._total, self._item, self._segment, self._settings = total, item, segment, settings
+
+    def read(self, positions: NDArray[np.int64], columns: Sequence[str]) -> pa.Table:
+        """As `Rows` says."""
+        fields = [self.schema.field(name) for name in columns]
+        return pa.table([self._column(field, positions) for field in fields], schema=pa.schema(fields))
+
+    def length(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Samples of units, `[positions]`."""
+        settings = self._settings
+        start = self._segment[positions] * np.int64(settings.hop_samples)
+        return np.clip(self._total[self._item[positions]] - start, 0, settings.length_samples)
+
+    def _column(self, field: pa.Field, positions: NDArray[np.int64]) -> pa.Array:
+        settings, rate = self._settings, self._settings.decode.sample_rate
+        item, segment = self._item[positions], self._segment[positions]
+        match field.name:
+            case "sample_id":
+                names, numbers = _take(self._of_item["source"], item), pa.array(segment).cast(pa.string())
+                return pc.binary_join_element_wise(names.cast(pa.string()), numbers, "#")
+            case "_start_sample":
+                return pa.array(segment * np.int64(settings.hop_samples))
+            case "_num_samples":
+                return pa.array(self.length(positions))
+            case "start_seconds":
+                return pa.array(segment * np.int64(settings.hop_samples) / rate)
+            case "duration_seconds":
+                return pa.array(self.length(positions) / rate)
+            case "seed":
+                return pa.array(self.seeds[positions])
+            case "_bucket_samples":
+                return pa.array(_bucket_samples(self.length(positions), settings))
+            case "_bucket_channels":
+                return pa.array(self.channels[item])
+            case name:
+                return _take(self._of_item[name], item).cast(field.type)
 
 
-def form_blocks(units: pa.Table, units_per_block: int) -> list[pa.Table]:
-    """Cuts units into blocks of one shape bucket each, in the order of each block's first unit."""
-    samples = units["_bucket_samples"].to_numpy()
-    channels = units["_bucket_channels"].to_numpy()
-    chunks: list[NDArray[np.int64]] = []
-    for shape in np.unique(np.stack([samples, channels]), axis=1).T:
-        members = np.flatnonzero((samples == shape[0]) & (channels == shape[1]))
-        chunks += [members[start : start + units_per_block] for start in range(0, len(members), units_per_block)]
-    chunks.sort(key=lambda chunk: int(chunk[0]))
-    contiguous = [len(chunk) == chunk[-1] - chunk[0] + 1 for chunk in chunks]
-    return [
-        units.slice(chunk[0], len(chunk)) if whole else units.take(pa.array(chunk))
-        for chunk, whole in zip(chunks, contiguous, strict=True)
-    ]
+def _item_order(items: pa.Table, seed: int) -> NDArray[np.int32]:
+    """Items in plan order: shuffled, and where the listing has groups, the items of one together and shuffled in it."""
+    alone = np.concatenate([unit_seeds(seed, chunk, "order") for chunk in items["_item"].chunks])
+    order = np.argsort(alone, kind="stable")
+    groups = _column(items, "_group")
+    if groups.null_count < len(groups):
+        order = order[np.argsort(_group_order(groups, alone, seed)[order], kind="stable")]
+    return order.astype(np.int32)
+
+
+def _group_order(groups: pa.ChunkedArray, alone: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
+    """Where the group of each item comes, `[items]`; an item without one is a group of its own."""
+    encoded = groups.combine_chunks().dictionary_encode()
+    order = unit_seeds(seed, encoded.dictionary, "order")
+    return np.where(np.asarray(encoded.indices.is_null()), alone, order[encoded.indices.fill_null(0).to_numpy()])
+
+
+def _column(items: pa.Table, name: str) -> pa.ChunkedArray:
+    """A column of texts that a listing need not have; nulls then."""
+    return items[name] if name in items.column_names else pa.chunked_array([pa.nulls(items.num_rows, pa.string())])
+
+
+def _take(column: pa.ChunkedArray, rows: NDArray[np.int32]) -> pa.Array:
+    """Some rows of a column that may lie in several pieces. Arrow's own puts all of the pieces together first."""
+    if column.null_count == len(column):
+        return pa.nulls(len(rows), column.type)
+    first = np.cumsum([0, *(len(chunk) for chunk in column.chunks)])
+    piece = np.searchsorted(first, rows, side="right") - 1
+    order = np.argsort(piece, kind="stable")
+    numbers, begins = np.unique(piece[order], return_index=True)
+    runs = zip(numbers, np.split(rows[order], begins[1:]), strict=True)
+    taken = [column.chunk(number).take(pa.array(run - first[number])) for number, run in runs]
+    if len(taken) == 1:
+        return taken[0]
+    back = np.empty(len(rows), np.int64)
+    back[order] = np.arange(len(rows))
+    return pa.concat_arrays(taken).take(pa.array(back))
+
+
+def _listed_lengths(items: pa.Table, rate: int) -> NDArray[np.int64]:
+    """Samples of each item at `rate` by the durations of the listing, rounded up as from headers; 0 without one."""
+    if "_duration_seconds" not in items.column_names:
+        return np.zeros(items.num_rows, np.int64)
+    seconds = pc.fill_null(items["_duration_seconds"], 0.0).to_numpy()
+    lengths: NDArray[np.int64] = np.ceil(seconds * rate - _ROUNDING_SAMPLES).astype(np.int64)
+    return lengths
 
 
 def _resampled_lengths(probes: pa.Table, rate: int) -> NDArray[np.int64]:
@@ -167,11 +265,13 @@ def _bucket_samples(length: NDArray[np.int64], settings: PlanSettings) -> NDArra
     return np.minimum(np.maximum(-(-length // step) * step, shortest), full)
 
 
-def _channels(probes: pa.Table, decode: DecodeSpec) -> NDArray[np.int32]:
+def _channels(probes: pa.Table | None, num_items: int, decode: DecodeSpec) -> NDArray[np.int32]:
     if decode.channels == "keep":
+        if probes is None:
+            raise ValueError("audio.channels is keep, which needs the headers that source.duration_column does without")
         channels: NDArray[np.int32] = pc.fill_null(probes["channels"], 1).to_numpy().astype(np.int32)
         return channels
-    return np.full(probes.num_rows, 1 if decode.channels == "mono" else 2, np.int32)
+    return np.full(num_items, 1 if decode.channels == "mono" else 2, np.int32)
 
 
 def _round_up(value: int, step: int) -> int:

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipeline.store import location
 from pipeline.store.part import read_part_table
+from pipeline.store.seal import write_sealed
 
 _TIME = pa.timestamp("us", tz="UTC")
 
@@ -80,7 +80,7 @@ def write_quarantine(store: str, failures: pa.Table | Sequence[Failure]) -> str 
     ids = sorted(table.column("sample_id").to_pylist())
     name = f"part-{hashlib.blake2b(repr(ids).encode(), digest_size=16).hexdigest()}.parquet"
     path = location.join(store, location.QUARANTINE, name)
-    location.atomic_write(path, lambda file: pq.write_table(table.cast(QUARANTINE_SCHEMA), file, compression="zstd"))
+    location.atomic_write(path, lambda file: write_sealed(table.cast(QUARANTINE_SCHEMA), file, compression="zstd"))
     return name
 
 
@@ -112,7 +112,7 @@ def quarantined_ids(store: str) -> pa.Array:
     return read_quarantine(store).column("sample_id").combine_chunks().cast(pa.large_string())
 
 
-def release(store: str, ids: Iterable[str]) -> int:
+def release(store: str, ids: Iterable[str] | pa.Array) -> int:
     """Take units out of the quarantine, such as those that a later attempt made, or that are to be tried again.
 
     The whole quarantine becomes one file; a kill in between loses no row.
@@ -123,7 +123,8 @@ def release(store: str, ids: Iterable[str]) -> int:
     folder = location.join(store, location.QUARANTINE)
     before = list(location.list_files(folder))
     table = read_quarantine(store)
-    gone = pc.is_in(table.column("sample_id"), pa.array(list(ids), pa.string()))
+    released = ids if isinstance(ids, pa.Array) else pa.array(list(ids), pa.string())
+    gone = pc.is_in(table.column("sample_id"), released.cast(pa.string()))
     kept = write_quarantine(store, table.filter(pc.invert(gone)))
     for name in before:
         if name != kept:

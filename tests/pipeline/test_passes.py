@@ -1,5 +1,6 @@
 """The pass loop: what it does about units that fail, take their process with them, or hide behind a whole block."""
 
+import ctypes
 import os
 from dataclasses import replace
 from functools import partial
@@ -16,11 +17,12 @@ from pipeline.commit import Receipt
 from pipeline.decode import WAVEFORM
 from pipeline.failure import with_failures
 from pipeline.graph import Stages, build_graph, run_graph
-from pipeline.passes import PassError, run_passes
+from pipeline.passes import MANY_LEFT, PassError, next_size, run_passes
 from pipeline.pending import pending_units
 from pipeline.placement import Placement, resolve_placement
 from pipeline.placement_spec import PlacementSpec
-from pipeline.plan import UNIT_COLUMNS, form_blocks
+from pipeline.plan import UNIT_COLUMNS
+from pipeline.planned import Plan
 from pipeline.quarantine import read_quarantine
 from pipeline.store.index import committed_ids
 from pipeline.store.schema import store_schema
@@ -33,6 +35,8 @@ SAMPLES = 4
 
 class CopySpec:
     """Settings of a worker that gives its waveform back, unless a unit's first sample names its fate."""
+
+    microbatch = 2
 
     def __init__(self, fates: dict[int, str] | None = None) -> None:
         self.fates = fates or {}
@@ -47,6 +51,10 @@ def load_copy(spec: CopySpec) -> Any:
             fate = spec.fates.get(int(number))
             if fate == "exit":
                 os._exit(1)
+            if fate == "abort":
+                os.abort()
+            if fate == "segfault":
+                ctypes.string_at(0)
             if fate == "raise":
                 raise RuntimeError(f"unit {int(number)} is\nno good")
             if fate == "nan":
@@ -56,23 +64,28 @@ def load_copy(spec: CopySpec) -> Any:
     return worker
 
 
-def fake_decode(units: pa.Table, deadly: tuple[int, ...] = ()) -> pa.Table:
+def fake_decode(units: pa.Table, deadly: tuple[int, ...] = (), samples: int = SAMPLES) -> pa.Table:
     """Waveforms that hold the unit's number, and death for those who ask for it."""
     numbers = np.array([int(name) for name in units["sample_id"].to_pylist()], np.float32)
     if set(deadly) & set(numbers.astype(int).tolist()):
         os._exit(1)
-    waveforms = np.repeat(numbers, SAMPLES)
-    column = pa.FixedSizeBinaryArray.from_buffers(pa.binary(4 * SAMPLES), len(numbers), [None, pa.py_buffer(waveforms)])
+    waveforms = np.repeat(numbers, samples)
+    column = pa.FixedSizeBinaryArray.from_buffers(pa.binary(4 * samples), len(numbers), [None, pa.py_buffer(waveforms)])
     return with_failures(units.append_column(WAVEFORM, column), [None] * len(numbers))
 
 
-def plan_of(count: int) -> pa.Table:
+def plan_of(count: int, samples: int = SAMPLES) -> Plan:
     names = [f"{number:03d}" for number in range(count)]
-    values: dict[str, Any] = {"sample_id": names, "source": names, "_path": names, "_probe_error": [None] * count}
-    defaults = {"_bucket_samples": SAMPLES, "_bucket_channels": 1, "_num_samples": SAMPLES, "duration_seconds": 1.0}
+    values: dict[str, Any] = {"sample_id": names, "source": names, "_path": names}
+    values |= {"_member": [None] * count, "_probe_error": [None] * count}
+    defaults = {"_bucket_samples": samples, "_bucket_channels": 1, "_num_samples": samples, "duration_seconds": 1.0}
     for field in UNIT_COLUMNS:
         values.setdefault(field.name, [defaults.get(field.name, 0)] * count)
-    return pa.table(values, schema=UNIT_COLUMNS)
+    return Plan.of(pa.table(values, schema=UNIT_COLUMNS))
+
+
+def schema_of(samples: int) -> pa.Schema:
+    return store_schema(CopySpec().outputs(samples, 1), pa.schema([]), variable_length=False)
 
 
 def stages_of(fates: dict[int, str] | None = None, deadly: tuple[int, ...] = ()) -> Stages:
@@ -81,7 +94,7 @@ def stages_of(fates: dict[int, str] | None = None, deadly: tuple[int, ...] = ())
         decode=partial(fake_decode, deadly=deadly),
         load_worker=load_copy,
         worker=spec,
-        schema=store_schema(spec.outputs(SAMPLES, 1), pa.schema([]), variable_length=False),
+        schema=schema_of(SAMPLES),
         variable_length=False,
     )
 
@@ -98,7 +111,7 @@ def placement(units_per_block: int = 8) -> Placement:
     )
 
 
-def run(store: Path, plan: pa.Table, stages: Stages) -> tuple[list[tuple[int, int]], list[Receipt]]:
+def run(store: Path, plan: Plan, stages: Stages) -> tuple[list[tuple[int, int]], list[Receipt]]:
     passes: list[tuple[int, int]] = []
     receipts: list[Receipt] = []
     with tolerant_ray_data():
@@ -128,17 +141,40 @@ def names(*numbers: int) -> set[str]:
 
 
 def test_decoding_and_the_model_are_operators_of_their_own(tmp_path: Path) -> None:
-    graph = build_graph(form_blocks(plan_of(20), 4), stages_of(), placement(4), str(tmp_path))
+    graph = build_graph(plan_of(20), stages_of(), placement(4), str(tmp_path))
     with tolerant_ray_data():
         receipts = list(run_graph(graph))
     operators = [line.split(":")[0] for line in graph.stats().splitlines() if line.startswith("Operator ")]
     assert [name.split(" ", 2)[2] for name in operators] == [
         "FromArrow",
-        "MapBatches(fake_decode)",
+        "MapBatches(decode_span)",
         "MapBatches(ModelStage)",
         "MapBatches(Commit)",
     ]
     assert [receipt.num_units for receipt in receipts] == [4] * 5
+
+
+@pytest.mark.parametrize("samples", [50_000, 4])
+def test_large_jobs_begin_with_spans_of_blocks(tmp_path: Path, samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of a span travel one by one, whole and not gathered, unless they are tiny."""
+    monkeypatch.setattr("pipeline.blocks.MAX_SPANS", 2)
+    stages = replace(stages_of(), schema=schema_of(samples), decode=partial(fake_decode, samples=samples))
+    graph = build_graph(plan_of(100, samples), stages, placement(8), str(tmp_path))
+    with tolerant_ray_data():
+        receipts = list(run_graph(graph))
+    assert sum(receipt.num_units for receipt in receipts) == 100
+    assert stored(tmp_path) == names(*range(100))
+    decoding = graph.stats().partition("MapBatches(decode_span): ")[2]
+    blocks = 13 if samples == 50_000 else 2  # spans of 56 and 44 units
+    assert decoding.startswith(f"2 tasks executed, {blocks} blocks produced")
+
+
+def test_a_unit_that_kills_its_decoder_is_found_in_a_span(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.blocks.MAX_SPANS", 2)
+    passes, _ = run(tmp_path, plan_of(100), stages_of(deadly=(13,)))
+    assert stored(tmp_path) == names(*range(100)) - names(13)
+    assert set(failures(tmp_path)) == {"013"}
+    assert passes[-1][1] == 1
 
 
 def test_one_pass_is_enough_when_nothing_fails(tmp_path: Path) -> None:
@@ -149,10 +185,10 @@ def test_one_pass_is_enough_when_nothing_fails(tmp_path: Path) -> None:
 
 
 def test_units_that_kill_a_decoder_or_a_model_actor_are_isolated(tmp_path: Path) -> None:
-    run(tmp_path, plan_of(20), stages_of({7: "exit"}, deadly=(13,)))
-    assert stored(tmp_path) == names(*range(20)) - names(7, 13)
+    run(tmp_path, plan_of(20), stages_of({3: "segfault", 7: "exit", 16: "abort"}, deadly=(13,)))
+    assert stored(tmp_path) == names(*range(20)) - names(3, 7, 13, 16)
     quarantined = {name: (row["stage"], row["attempts"]) for name, row in failures(tmp_path).items()}
-    assert quarantined == {"007": ("crash", 2), "013": ("crash", 2)}
+    assert quarantined == {name: ("crash", 2) for name in names(3, 7, 13, 16)}
 
 
 @pytest.mark.slow
@@ -211,6 +247,13 @@ def test_a_resumed_run_makes_just_what_is_missing(tmp_path: Path) -> None:
     assert stored(tmp_path) == names(*range(20))
     after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "data").iterdir()}
     assert before.items() <= after.items()
+
+
+def test_blocks_shrink_once_units_have_to_be_told_apart() -> None:
+    assert [next_size(size, 100, 7) for size in (64, 8, 3, 1)] == [8, 1, 1, 1]
+    many = MANY_LEFT + 1
+    assert next_size(64, 10 * many, many) == 64
+    assert next_size(64, many, many) == next_size(64, 2 * many - 1, many) == 8
 
 
 def test_quarantined_units_are_not_tried_again(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
-"""Cutting items into units, ordering them, forming blocks."""
+"""Cutting items into units and ordering them."""
 
+import hashlib
 import random
 from typing import Any
 
@@ -8,10 +9,11 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from pipeline.plan import PlanSettings, build_plan, form_blocks
+from pipeline.plan import PlanSettings, build_plan
 from pipeline.probe import PROBE_SCHEMA
 from pipeline.seeds import unit_seed
 from pipeline.segment_spec import SegmentSpec
+from pipeline.source.items import whole_files
 from workers.audio.decode_spec import DecodeSpec
 
 RATE = 1000
@@ -29,12 +31,12 @@ def settings(*, alignment: int = 1, seed: int = 0, channels: str = "mono", **seg
 
 def plan_of(lengths: dict[str, int], how: PlanSettings, *, rate: int = RATE, channels: int = 1) -> pa.Table:
     """A plan of items with these numbers of frames at `rate`."""
-    items = pa.table({"_item": list(lengths), "_path": [f"/x/{name}" for name in lengths], "n": list(lengths.values())})
+    items = whole_files(lengths, [f"/x/{name}" for name in lengths]).append_column("n", [list(lengths.values())])
     probes = [
         {"item": name, "sample_rate": rate, "channels": channels, "num_frames": frames}
         for name, frames in lengths.items()
     ]
-    return build_plan(items, pa.Table.from_pylist(probes, PROBE_SCHEMA), how)
+    return build_plan(items, pa.Table.from_pylist(probes, PROBE_SCHEMA), how).table()
 
 
 def spans(plan: pa.Table) -> list[tuple[int, int]]:
@@ -103,6 +105,59 @@ def test_rows_carry_ids_seeds_times_and_metadata() -> None:
     assert plan["n"].to_pylist() == [1500, 1500]
 
 
+def test_a_plan_is_what_it_always_was() -> None:
+    """Ids, order, cuts, seeds and buckets of a mixed plan: to change any of them is to change every store."""
+    lengths = {f"dir{n % 7}/clip é {n:03d}.wav": 137 * n % 4001 + 1 for n in range(200)}
+    how = settings(seed=11, tail="keep", hop_seconds=0.7, alignment=16)
+    plan = plan_of(lengths, how, rate=1103).drop_columns(["_member"])
+    rows = [[str(value) for value in row.values()] for row in plan.to_pylist()]
+    assert rows[0][:4] == ["dir5/clip é 096.wav#0", "dir5/clip é 096.wav", "/x/dir5/clip é 096.wav", "0"]
+    assert plan["seed"].to_pylist()[:2] == [3870082211271819341, 9056010851702405195]
+    assert hashlib.blake2b(repr(rows).encode(), digest_size=16).hexdigest() == "9d3d96430875fe2e6489a07e550a4fc8"
+
+
+def test_durations_of_a_manifest_give_the_plan_that_headers_give() -> None:
+    frames = {f"{n:03d}": 317 * n + 1 for n in range(300)}
+    how = settings(tail="keep", hop_seconds=0.7, alignment=16)
+    items = whole_files(list(frames), list(frames)).append_column(
+        "_duration_seconds", [[count / 44_100 for count in frames.values()]]
+    )
+    expected = plan_of(frames, how, rate=44_100).drop_columns(["_path", "n"])
+    assert build_plan(items, None, how).table().drop_columns(["_path"]).equals(expected)
+
+
+def test_an_error_that_the_listing_knows_is_that_of_its_unit() -> None:
+    items = whole_files(["a", "b"], ["/x/a", "/x/b"])
+    items = items.append_column("_error", [["no audio in it", None]]).append_column("_duration_seconds", [[None, 2.0]])
+    plan = build_plan(items, None, settings())
+    errors = dict(zip(plan["sample_id"].to_pylist(), plan["_probe_error"].to_pylist(), strict=True))
+    assert errors == {"a#0": "no audio in it", "b#0": None, "b#1": None}
+    assert plan.readable.tolist() == [error is None for error in plan["_probe_error"].to_pylist()]
+
+
+def test_channels_cannot_be_kept_without_headers() -> None:
+    items = whole_files(["a"], ["/x/a"]).append_column("_duration_seconds", [[2.0]])
+    with pytest.raises(ValueError, match=r"audio.channels is keep.*source.duration_column"):
+        build_plan(items, None, settings(channels="keep"))
+
+
+@pytest.mark.parametrize("rows_per_piece", [1, 3, 7])
+def test_a_listing_may_come_in_pieces(rows_per_piece: int) -> None:
+    names = [f"{n:02d}" for n in range(20)]
+    items = whole_files(names, [f"/x/{name}" for name in names]).append_column("_duration_seconds", [[2.5] * 20])
+    items = items.append_column("text", [[None if n % 3 else f"text {n}" for n in range(20)]])
+    pieces = pa.Table.from_batches(items.to_batches(max_chunksize=rows_per_piece))
+    assert build_plan(pieces, None, settings()).table().equals(build_plan(items, None, settings()).table())
+
+
+def test_rows_are_put_together_piece_by_piece_as_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths = {f"{n:03d}": 700 * n for n in range(20)}
+    expected = plan_of(lengths, settings())
+    for module in ("pipeline.plan", "pipeline.planned"):
+        monkeypatch.setattr(f"{module}.CHUNK", 7)
+    assert plan_of(lengths, settings()).equals(expected)
+
+
 def test_order_is_a_seeded_shuffle_of_items_with_their_segments_together() -> None:
     lengths = {f"{n:03d}": 2500 for n in range(100)}
     sources = plan_of(lengths, settings(seed=1))["source"].to_pylist()
@@ -118,35 +173,12 @@ def test_the_channel_policy_decides_the_bucket() -> None:
 
 
 def test_an_item_without_a_header_is_one_unit() -> None:
-    items = pa.table({"_item": ["a"], "_path": ["/x/a"]})
+    items = whole_files(["a"], ["/x/a"])
     probes = pa.Table.from_pylist([{"item": "a", "error": "not audio"}], PROBE_SCHEMA)
-    [unit] = build_plan(items, probes, settings()).to_pylist()
+    [unit] = build_plan(items, probes, settings()).table().to_pylist()
     assert unit["sample_id"] == "a#0"
     assert unit["_probe_error"] == "not audio"
     assert unit["_num_samples"] == 0
-
-
-def test_blocks_hold_each_unit_once_and_one_shape_each() -> None:
-    plan = plan_of({f"{n:03d}": 37 * n + 1 for n in range(60)}, settings(tail="keep"))
-    for size in (1, 7, 64, 10_000):
-        blocks = form_blocks(plan, size)
-        assert all(0 < block.num_rows <= size for block in blocks)
-        assert all(len(set(block["_bucket_samples"].to_pylist())) == 1 for block in blocks)
-        ids = [name for block in blocks for name in block["sample_id"].to_pylist()]
-        assert sorted(ids) == sorted(plan["sample_id"].to_pylist())
-        firsts = [plan["sample_id"].to_pylist().index(block["sample_id"][0].as_py()) for block in blocks]
-        assert firsts == sorted(firsts)
-
-
-def test_no_units_no_blocks() -> None:
-    assert form_blocks(plan_of({"a": 5}, settings()).slice(0, 0), 8) == []
-
-
-def test_seeds_differ_by_job_name_and_stream() -> None:
-    seeds = {unit_seed(job, name, stream) for job in (0, 1) for name in "ab" for stream in ("unit", "order")}
-    assert len(seeds) == 8
-    assert all(0 <= seed < 2**64 for seed in seeds)
-    assert unit_seed(0, "drums/kick.wav#0", "unit") == 13128729496671823692
 
 
 def test_segment_settings_that_contradict_each_other() -> None:
