@@ -1,6 +1,5 @@
 """What every kind of job is made of: the two halves of the spec, and what a kind gives to the runner."""
 
-import os
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field
 
+from jobs.limit_spec import LimitSpec
 from pipeline.placement_spec import PlacementSpec
 from pipeline.segment_spec import SegmentSpec
 from pipeline.source_spec import SourceSpec
 from workers.audio.decode_spec import ChannelPolicy, DecodeSpec, ResampleQuality
 from workers.device_kind import DeviceKind, RequestedDevice
+from workers.files import absolute, is_writable, scheme_of
 from workers.mel_worker_spec import StoredDtype
 from workers.spec import PathText, Spec
 
@@ -31,22 +32,6 @@ class AudioSpec(Spec):
 
     resample_quality: ResampleQuality = "HQ"
     """soxr recipe, from best to fastest: VHQ, HQ, MQ, LQ, QQ."""
-
-
-class LimitSpec(Spec):
-    """The failure budget: a job that exceeds it still finishes, and exits with code 3."""
-
-    max_failed_fraction: float = Field(default=0.05, ge=0, le=1)
-    """Largest share of the plan's units that may be quarantined."""
-
-    max_failed: int | None = Field(default=None, ge=0)
-    """Largest number of them; no such limit when unset."""
-
-    def exceeded_by(self, num_failed: int, num_units: int) -> bool:
-        """Whether so many failures are too many."""
-        if self.max_failed is not None and num_failed > self.max_failed:
-            return True
-        return num_failed > self.max_failed_fraction * num_units
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +62,7 @@ class Job(Spec):
     """What to make it from."""
 
     output: PathText = Field(min_length=1)
-    """The store: a folder that is made, or resumed."""
+    """The store: a folder, or the URI of one (s3://, gs://, az://), that is made or resumed."""
 
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Decides the order of units and all random numbers."""
@@ -102,7 +87,7 @@ class Job(Spec):
     """Where the job runs."""
 
     limits: LimitSpec = LimitSpec()
-    """What counts as too many failures."""
+    """What one unit may cost, and what counts as too many failures."""
 
     @property
     def device_kind(self) -> DeviceKind:
@@ -130,7 +115,7 @@ class Job(Spec):
         path = self.source.path
         paths = absolute(path) if isinstance(path, str) else tuple(absolute(one) for one in path)
         source = self.source.model_copy(update={"path": paths})
-        return self.model_copy(update={"device": device, "source": source, "output": absolute(self.output)}), ()
+        return self.model_copy(update={"device": device, "source": source, "output": output_path(self.output)}), ()
 
     @abstractmethod
     def work(self) -> Work:
@@ -145,12 +130,16 @@ class Job(Spec):
         return self.model_dump(mode="json", exclude=set(RUNNING_FIELDS))
 
 
-def absolute(path: str) -> str:
-    """A local path with `~` and the working directory filled in.
+def output_path(path: str) -> str:
+    """The output as an absolute path or a URI.
 
     Raises:
-        ValueError: it is a URI.
+        ValueError: it is a URI that holds credentials, that nothing opens, or that can only be read.
     """
-    if "://" in path:
-        raise ValueError(f"{path}: only local paths are supported so far; mount the storage, or copy the data")
-    return os.path.abspath(os.path.expanduser(path))
+    place = absolute(path)
+    if not is_writable(place):
+        raise ValueError(
+            f"output: {path}: {scheme_of(path)}:// can only be read; give a folder, or a URI of an object store such as"
+            " s3://bucket/folder"
+        )
+    return place

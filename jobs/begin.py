@@ -1,16 +1,18 @@
 """Beginning a store, or going on with one: all that is checked and written before the first pass."""
 
-import os
-
+import pyarrow as pa
+import pyarrow.compute as pc
 import yaml
 
+from jobs.base import RUNNING_FIELDS
 from jobs.environment import environment
 from jobs.identity import check_same_columns, check_same_job, recorded_spec
 from jobs.prepare import Prepared, save_plan
+from pipeline.claim import CLAIM
 from pipeline.pending import pending_units
 from pipeline.quarantine import quarantined_ids, release
 from pipeline.store import location
-from pipeline.store.index import committed_ids
+from pipeline.store.index import committed_ids, is_index_current
 from pipeline.store.manifest import Manifest, load_manifest, save_manifest
 from pipeline.store.removal import remove_units
 
@@ -35,23 +37,23 @@ def check_store(prepared: Prepared, *, prune: bool) -> Manifest | None:
     try:
         manifest = load_manifest(store)
     except (FileNotFoundError, ValueError) as error:
-        if not os.path.isdir(store) or set(os.listdir(store)) <= {location.LOGS}:
+        if _names_in(store) <= {location.LOGS, CLAIM}:
             return None
-        if recorded_spec(store) == prepared.job.model_dump(mode="json"):
+        recorded = recorded_spec(store) or {}
+        if {name: recorded[name] for name in recorded if name not in RUNNING_FIELDS} == prepared.job.content():
             return None  # only its manifest is lost: it is begun anew around the data that is there
         raise ValueError(f"output: {store} is not empty, and no store of this job ({error}); give another") from error
     check_same_job(prepared.job, prepared.work.facts, manifest)
     check_same_columns(store, manifest, prepared.schema)
     if not prune:
-        stored = set(committed_ids(store).to_pylist()) if changes.unreadable or changes.gone else set()
         for units, what in (
             (changes.unreadable, "whose file cannot be read now"),
             (changes.gone, "gone from the source"),
         ):
-            lost = [name for name in units if name in stored]
-            if lost:
+            lost = _in_both(units, committed_ids(store)) if len(units) else units
+            if len(lost):
                 raise ValueError(
-                    f"source: {len(lost):,} stored unit(s) are of recordings {what}, such as {lost[0]!r};"
+                    f"source: {len(lost):,} stored unit(s) are of recordings {what}, such as {lost[0].as_py()!r};"
                     " bring the files back, or run with --prune to take these units out of the store"
                 )
     return manifest
@@ -84,23 +86,39 @@ def begin_store(prepared: Prepared, manifest: Manifest | None, *, prune: bool, r
         spec = yaml.safe_dump(prepared.job.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
         location.atomic_write(location.join(store, location.JOB), spec.encode())
     outdated = _outdated(prepared, prune=prune)
-    if outdated:
+    if len(outdated):
         remove_units(store, outdated)
         release(store, outdated)
     if retry_quarantined:
-        release(store, quarantined_ids(store).to_pylist())
+        release(store, quarantined_ids(store))
     save_plan(prepared)
-    if manifest.state != "complete" or outdated or pending_units(prepared.plan, store).num_rows:
+    if len(outdated) or not _is_as_finished(store, manifest) or pending_units(prepared.plan, store).num_rows:
         manifest = manifest.revise(state="running")
         save_manifest(store, manifest)
     return manifest
 
 
-def _outdated(prepared: Prepared, *, prune: bool) -> list[str]:
+def _is_as_finished(store: str, manifest: Manifest) -> bool:
+    """Whether the job was complete, and nobody has added, removed or replaced files since."""
+    complete = manifest.state == "complete" and is_index_current(store)
+    return complete and manifest.totals.num_quarantined == len(quarantined_ids(store))
+
+
+def _names_in(store: str) -> set[str]:
+    # a claim that was half-written is left out
+    return {name for name in location.list_names(store) if not name.startswith(f".{CLAIM}.")}
+
+
+def _outdated(prepared: Prepared, *, prune: bool) -> pa.Array:
     """Units to take out. Of those that the source no longer gives, failures go without asking."""
     changes, store = prepared.changes, prepared.job.output
-    lost = [*changes.unreadable, *changes.gone]
-    if not prune and lost:
-        quarantined = set(quarantined_ids(store).to_pylist())
-        lost = [name for name in lost if name in quarantined]
-    return [*changes.changed, *lost]
+    lost = pa.concat_arrays([changes.unreadable, changes.gone])
+    if not prune and len(lost):
+        lost = _in_both(lost, quarantined_ids(store))
+    return pa.concat_arrays([changes.changed, lost])
+
+
+def _in_both(units: pa.Array, others: pa.Array) -> pa.Array:
+    """Those of `units` that are among `others`, which may be many more."""
+    shared = others.filter(pc.is_in(others, value_set=units.cast(others.type))).cast(units.type)
+    return units.filter(pc.is_in(units, value_set=shared))

@@ -3,19 +3,17 @@
 import json
 import os
 import shlex
-import signal
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from contextlib import ExitStack, contextmanager, suppress
 from enum import IntEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobs.base import absolute
+from jobs.base import output_path
+from jobs.interrupt import interruptible
 from jobs.load import job_kinds, load_job
 from jobs.spec_error import SpecError, as_spec_error
 
@@ -39,7 +37,7 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="FIELD=VALUE", help="Override a field, such as source.path=sounds. Repeatable."),
 ]
-StoreArgument = Annotated[Path, typer.Argument(metavar="STORE", help="A store's folder.")]
+StoreArgument = Annotated[str, typer.Argument(metavar="STORE", help="A store's folder or URI.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 
 
@@ -50,6 +48,7 @@ class Exit(IntEnum):
     FAILED = 1
     USAGE = 2
     BUDGET_EXCEEDED = 3
+    DIFFERENT = 4
     INTERRUPTED = 130
 
 
@@ -68,16 +67,13 @@ def run(
     What the store already holds is kept; whatever stops a run, the same command goes on from there.
     """
     job = load_job(spec, overrides or [])
-    from jobs.run import run_job
-    from jobs.summary import describe_summary
+    changes = [f"--set={text}" for text in overrides or []] + ["--prune"] * prune
+    with interruptible(resume=shlex.join(["latentmill", "run", spec, *changes])):
+        from jobs.run import run_job
+        from jobs.summary import describe_summary
 
-    with _interruptible(), _on_screen(job, as_json) as progress:
-        try:
+        with _on_screen(job, as_json) as progress:
             summary = run_job(job, progress, prune=prune, retry_quarantined=retry_quarantined)
-        except KeyboardInterrupt:
-            command = shlex.join(["latentmill", "run", spec, *(f"--set={text}" for text in overrides or [])])
-            progress.note(f"interrupted; everything committed is kept. To go on:\n  {command}")
-            raise
     typer.echo(json.dumps(summary.as_json(), indent=2) if as_json else describe_summary(summary))
     if summary.budget_exceeded:
         raise typer.Exit(Exit.BUDGET_EXCEEDED)
@@ -90,12 +86,9 @@ def plan(spec: SpecArgument, overrides: SetOption = None, as_json: JsonOption = 
     Units, hours of audio, bytes to be written, what changed since the last run, files that cannot be read, warnings.
     """
     job = load_job(spec, overrides or [])
-    from rich.console import Console
-
     from jobs.outlook import describe_outlook, look_ahead
-    from pipeline.progress import LiveProgress
 
-    with _interruptible(), LiveProgress(Console(stderr=True)) as progress:
+    with interruptible(), _at_work() as progress:
         outlook = look_ahead(job, progress)
     typer.echo(json.dumps(outlook.as_json(), indent=2) if as_json else describe_outlook(outlook))
 
@@ -105,7 +98,7 @@ def status(store: StoreArgument, as_json: JsonOption = False) -> None:
     """Show how far a store is."""
     from jobs.inspect_store import describe_status, store_status
 
-    found = store_status(str(store))
+    found = store_status(store)
     typer.echo(json.dumps(found, indent=2) if as_json else describe_status(found))
 
 
@@ -114,8 +107,65 @@ def show(store: StoreArgument, sample_id: Annotated[str, typer.Argument()], as_j
     """Show one unit, or why it failed."""
     from jobs.inspect_store import describe_unit, unit_facts
 
-    found = unit_facts(str(store), sample_id)
+    found = unit_facts(store, sample_id)
     typer.echo(json.dumps(found, indent=2, default=str) if as_json else describe_unit(found))
+
+
+@app.command()
+def verify(
+    store: StoreArgument,
+    recompute: Annotated[
+        float | None,
+        typer.Option("--recompute", metavar="FRACTION", help="Also make this share of the units again, such as 0.01."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Chooses the units to make again.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Check every file, row and unit of a store; changes nothing.
+
+    Exits with 4 if anything is not as it was written. Neither the source nor the model is needed, but for --recompute.
+    """
+    from jobs.verify import verify_store
+    from jobs.verify_report import describe_verification
+
+    with interruptible(), _at_work() as progress:
+        found = verify_store(store, progress, fraction=recompute, seed=seed)
+    typer.echo(json.dumps(found.as_json(), indent=2) if as_json else describe_verification(found))
+    _exit_if_different(not found.sound)
+
+
+@app.command()
+def replay(store: StoreArgument, sample_id: Annotated[str, typer.Argument()], as_json: JsonOption = False) -> None:
+    """Make one unit of a store again, and compare.
+
+    Exits with 4 if it comes out otherwise. A unit in quarantine is tried, and its outcome said.
+    """
+    from jobs.replay import describe_replay, replay_unit
+
+    with interruptible(), _at_work() as progress:
+        progress.phase("loading the model and making the unit")
+        found = replay_unit(store, sample_id)
+    typer.echo(json.dumps(found.as_json(), indent=2) if as_json else describe_replay(found))
+    _exit_if_different(not found.equal)
+
+
+@app.command()
+def diff(
+    first: Annotated[str, typer.Argument(metavar="STORE_A")],
+    second: Annotated[str, typer.Argument(metavar="STORE_B")],
+    limit: Annotated[int, typer.Option(min=0, help="Compare the values of so many of the rows that differ.")] = 1000,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two stores: spec, environment, units, rows and values.
+
+    Exits with 4 if their units or contents differ.
+    """
+    from jobs.diff import describe_difference, diff_stores
+
+    with interruptible(), _at_work() as progress:
+        found = diff_stores(first, second, progress, limit=limit)
+    typer.echo(json.dumps(found.as_json(), indent=2, default=str) if as_json else describe_difference(found))
+    _exit_if_different(not found.equal)
 
 
 @app.command()
@@ -149,43 +199,54 @@ def _on_screen(job: "Job", quiet: bool) -> "Iterator[Progress]":
     """Shows progress, and sends everything else that is said meanwhile to a log beside the store's data."""
     from rich.console import Console
 
+    from jobs.log_place import log_file
     from pipeline.chatter import chatter_to
     from pipeline.progress import LiveProgress, PlainProgress, Silent
-    from pipeline.store.location import LOGS
+    from pipeline.store import location
 
     with as_spec_error():
-        log = Path(absolute(job.output), LOGS, f"{datetime.now(UTC):%Y%m%d-%H%M%S}.log")
-    there = next(folder for folder in log.parents if folder.exists())
+        store = output_path(job.output)
+    log, beside = log_file(store), location.is_local(store)
+    there = next(folder for folder in log.parents if os.path.exists(folder))  # as far as one may look
+    what = f"output: cannot write to {job.output}" if beside else f"cannot write the log {log}; set XDG_STATE_HOME"
     if not (there.is_dir() and os.access(there, os.W_OK)):
-        raise SpecError(f"output: cannot write to {job.output}: {there} is read-only, or no folder")
-    with chatter_to(log) as terminal:
+        raise SpecError(f"{what}: {there} is read-only, or no folder")
+    with ExitStack() as stack:
         try:
-            if quiet:
-                yield Silent()
-            elif terminal.isatty():
-                with LiveProgress(Console(file=terminal)) as live:
-                    yield live
-            else:
-                yield PlainProgress(terminal)
+            terminal = stack.enter_context(chatter_to(log))
+        except OSError as error:
+            raise SpecError(f"{what}: {error}") from error
+        progress: Progress
+        if quiet:
+            progress = Silent()
+        elif terminal.isatty():
+            progress = stack.enter_context(LiveProgress(Console(file=terminal)))
+        else:
+            progress = PlainProgress(terminal)
+        if not beside:
+            progress.note(f"the log of this run is {log}")
+        try:
+            yield progress
         except SpecError:
             raise
         except Exception as error:
-            traceback.print_exc()
-            error.add_note(f"details: {log}")
+            with suppress(OSError):  # the log is where the store is, and may be what cannot be written
+                traceback.print_exc()
+                error.add_note(f"details: {log}")
             raise
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
-    """Ctrl-C and SIGTERM stop what is below in the same way, and exit with 130."""
+def _at_work() -> "Iterator[Progress]":
+    """Shows on a terminal what is going on, beside the answer that goes to stdout."""
+    from rich.console import Console
 
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
+    from pipeline.progress import LiveProgress
 
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise typer.Exit(Exit.INTERRUPTED) from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with LiveProgress(Console(stderr=True)) as progress:
+        yield progress
+
+
+def _exit_if_different(different: bool) -> None:
+    if different:
+        raise typer.Exit(Exit.DIFFERENT)

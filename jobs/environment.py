@@ -8,6 +8,8 @@ from pathlib import Path
 from workers.device_kind import DeviceKind
 
 PACKAGES = ("latentmill", "torch", "torchaudio", "ray", "pyarrow", "numpy", "soundfile", "av", "soxr", "diffusers")
+ENVIRONMENT_FIELDS = frozenset({"python", "platform", "cpu", "device", *PACKAGES})
+"""Names of what `environment` tells; what else stands in a manifest's environment decides content."""
 
 
 def environment(device: DeviceKind) -> dict[str, str]:

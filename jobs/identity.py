@@ -11,7 +11,7 @@ from jobs.base import RUNNING_FIELDS, Job
 from pipeline.store import location
 from pipeline.store.manifest import Manifest, summarise_schema
 
-IDENTITY_VERSION = 1
+IDENTITY_VERSION = 2
 """Part of every identity. Raised whenever the same spec would give other bytes than before."""
 
 
@@ -22,6 +22,9 @@ NOT_CONTENT = {
 }
 """Fields of the content half that do not decide content themselves: where files lie (the plan compares recordings, the
 facts hold the digest of weights), and a name for values that are spelt out beside it."""
+
+ADDED = {"source": {"duration_column", "audio_column", "member_extension"}}
+"""Fields that specs did not have from the start. Unset, they are left out, so that older stores keep their identity."""
 
 
 class ChangedJobError(ValueError):
@@ -38,7 +41,8 @@ def identity(job: Job, facts: dict[str, str]) -> str:
     content = job.content()
     for name, fields in NOT_CONTENT.items():
         if isinstance(content.get(name), dict):
-            content[name] = {key: value for key, value in content[name].items() if key not in fields}
+            unset = {key for key in ADDED.get(name, ()) if content[name].get(key) is None}
+            content[name] = {key: value for key, value in content[name].items() if key not in fields | unset}
     canonical = {"version": IDENTITY_VERSION, "content": content, "facts": facts}
     return hashlib.sha256(json.dumps(canonical, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 

@@ -1,23 +1,25 @@
 """Looking at a store from the command line, without Ray and without the job running."""
 
+import os
+import shlex
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs.prepare import load_plan
+from jobs.failures import FailureGroup, describe_failures, group_failures
 from jobs.spec_error import SpecError, as_spec_error
 from jobs.summary import format_bytes
-from pipeline.pending import pending_units
+from pipeline.claim import read_holder
+from pipeline.pending import find_done
 from pipeline.progress import format_duration
 from pipeline.quarantine import read_quarantine
+from pipeline.saved_plan import open_plan
 from pipeline.store import location
-from pipeline.store.index import committed_ids, list_parts
+from pipeline.store.index import list_parts
 from pipeline.store.manifest import load_manifest
 from pipeline.store.reader import LatentStore
 
-SHOWN_FAILURES = 10
 _STATES = {
     "complete": "complete",
     "running": "not finished: a run is going on, or was killed (run the job again to go on)",
@@ -33,35 +35,39 @@ def store_status(store: str) -> dict[str, Any]:
     """
     manifest = _manifest(store)
     with as_spec_error():
-        plan = load_plan(store)
+        plan = open_plan(store)
     quarantine = read_quarantine(store)
-    ids = committed_ids(store).cast(pa.string()).unique()
-    stored = plan.filter(pc.is_in(plan["sample_id"], value_set=ids))
+    done = find_done(store, plan)
     parts = list_parts(store)
-    failures = quarantine.group_by(["stage", "reason"]).aggregate([("sample_id", "count"), ("sample_id", "min")])
     return {
         "store": store,
         "kind": manifest.kind,
         "state": manifest.state,
         "num_units": plan.num_rows,
-        "num_stored": len(ids),
+        "num_stored": done.num_stored(plan),
         "num_quarantined": quarantine.num_rows,
-        "num_pending": pending_units(plan, store).num_rows,
-        "audio_seconds": pc.sum(stored["duration_seconds"]).as_py() or 0.0,
+        "num_pending": plan.num_rows - int(done.of(plan).sum()),
+        "audio_seconds": plan.filter(done.stored(plan)).audio_seconds,
         "num_parts": len(parts),
         "num_bytes": sum(parts.values()),
         "updated": manifest.updated.isoformat(),
         "content_digest": manifest.content_digest,
-        "failures": [
-            {
-                "stage": row["stage"],
-                "reason": row["reason"],
-                "num_units": row["sample_id_count"],
-                "example": row["sample_id_min"],
-            }
-            for row in failures.sort_by([("sample_id_count", "descending"), ("stage", "ascending")]).to_pylist()
-        ],
+        "failures": [group.as_json() for group in group_failures(quarantine)],
+        "holder": _holder(store),
     }
+
+
+def _holder(store: str) -> str | None:
+    """Who holds the store, in words, and what is known of him."""
+    try:
+        holder = read_holder(store)
+    except ValueError as error:
+        return str(error)
+    if holder is None:
+        return None
+    silent = f"last heard of {format_duration(max(0.0, holder.silent_seconds()))} ago"
+    known = {True: "at it now", False: "which is dead: the next run takes over", None: silent}[holder.lives()]
+    return f"{holder.describe()}, {known}"
 
 
 def describe_status(status: dict[str, Any]) -> str:
@@ -75,16 +81,15 @@ def describe_status(status: dict[str, Any]) -> str:
     ]
     if status["num_pending"]:
         lines.append(f"  pending  {status['num_pending']:,}")
+    if status["holder"]:
+        lines.append(f"  held by  {status['holder']}")
     if status["content_digest"]:
         lines.append(f"  digest   {status['content_digest']}")
     if status["num_quarantined"]:
         lines.append(f"  failed   {status['num_quarantined']:,}")
-        lines += [
-            f"    {failure['num_units']:,} × {failure['stage']}: {failure['reason']} (such as {failure['example']})"
-            for failure in status["failures"][:SHOWN_FAILURES]
-        ]
-        if len(status["failures"]) > SHOWN_FAILURES:
-            lines.append(f"    … and {len(status['failures']) - SHOWN_FAILURES:,} other reasons (--json lists all)")
+        lines += describe_failures(FailureGroup(**failure) for failure in status["failures"])
+        spec = os.path.join(status["store"], location.JOB)
+        lines.append(f"  once mended: latentmill run {shlex.quote(spec)} --retry-quarantined")
     return "\n".join(lines)
 
 

@@ -11,7 +11,9 @@ from pydantic import ValidationError
 
 import jobs
 from jobs.base import Job
-from jobs.spec_error import Path, SpecError, choose, explain, field_path
+from jobs.spec_error import Path, SpecError, as_spec_error, choose, explain, field_path
+from workers.files import absolute, check_uri, is_uri, open_file
+from workers.files.uri import redacted
 
 RECIPES = FilePath(__file__).parent / "recipes"
 _SUFFIX = "_job"
@@ -39,7 +41,7 @@ def load_job(spec: str | FilePath, overrides: Sequence[str] = ()) -> Job:
     """Reads a spec file, applies overrides, and checks the result.
 
     Args:
-        spec: a YAML file, or the name of a recipe that comes with latentmill.
+        spec: a YAML file, here or at a URI, or the name of a recipe that comes with latentmill.
         overrides: `a.b=value` each; the value is YAML.
 
     Raises:
@@ -52,12 +54,15 @@ def load_job(spec: str | FilePath, overrides: Sequence[str] = ()) -> Job:
     return document.check()
 
 
-def find_spec(spec: str | FilePath) -> FilePath:
-    """The file that `spec` names: itself, or a recipe.
+def find_spec(spec: str | FilePath) -> FilePath | str:
+    """The file that `spec` names: itself, which may be a URI, or a recipe.
 
     Raises:
         SpecError: there is neither.
     """
+    if isinstance(spec, str) and is_uri(spec):
+        with as_spec_error():
+            return absolute(spec)
     path = FilePath(spec).expanduser()
     recipe = RECIPES / f"{spec}.yaml"
     if path.is_file():
@@ -79,18 +84,19 @@ class SpecDocument:
         self._texts: dict[Path, str] = {}
 
     @classmethod
-    def read(cls, path: FilePath) -> "SpecDocument":
+    def read(cls, path: FilePath | str) -> "SpecDocument":
         """Parses a YAML file.
 
         Raises:
             SpecError: it cannot be read, is not YAML, or is not a mapping.
         """
         try:
-            text = path.read_text(encoding="utf-8")
+            with open_file(str(path)) as file:
+                text = file.read().decode()
             node = yaml.compose(text, Loader=yaml.SafeLoader)
             values = yaml.safe_load(text)
         except OSError as error:
-            raise SpecError(f"{path}: {error.strerror}") from error
+            raise SpecError(f"{path}: {error.strerror or error}") from error
         except UnicodeDecodeError as error:
             raise SpecError(f"{path}: not a text file ({error.reason} at byte {error.start})") from error
         except yaml.YAMLError as error:
@@ -100,8 +106,11 @@ class SpecDocument:
         if not isinstance(values, dict) or node is None:
             raise SpecError(f"{path}: a spec is a mapping of fields to values, got {type(values).__name__}")
         places: dict[Path, str] = {}
-        _note_lines(node, (), path, places)
-        return cls(str(path), values, places)
+        _note_lines(node, (), str(path), places)
+        document = cls(str(path), values, places)
+        for name, value in values.items():
+            _refuse_secrets(value, document._where((name,)), name)
+        return document
 
     def override(self, text: str) -> None:
         """Applies one `a.b=value`.
@@ -110,10 +119,12 @@ class SpecDocument:
             SpecError: it is not of that form, or goes through a value that has no fields.
         """
         name, equals, value_text = text.partition("=")
+        text = redacted(text)
         keys = name.strip().split(".")
         if not equals or not all(keys):
             raise SpecError(f"--set {text}: write it as field=value, such as --set placement.actors=2")
         value = _override_value(text, value_text.strip())
+        _refuse_secrets(value, f"--set {text}", ".".join(keys))
         target = self.values
         for depth, key in enumerate(keys[:-1], start=1):
             inner = target.get(key)
@@ -167,6 +178,25 @@ class SpecDocument:
         return self.name
 
 
+def _refuse_secrets(value: Any, where: str, name: str) -> None:
+    """Looks for URIs with credentials in them before anything repeats them.
+
+    Raises:
+        SpecError: there is one.
+    """
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _refuse_secrets(inner, where, f"{name}.{key}")
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            _refuse_secrets(inner, where, f"{name}[{index}]")
+    elif isinstance(value, str) and is_uri(value):
+        try:
+            check_uri(value)
+        except ValueError as error:
+            raise SpecError(f"{where}: {name}: {error}") from error
+
+
 def _override_value(override: str, text: str) -> Any:
     """The value of an override: YAML, or the text itself where a shell user means no YAML, as in `*.flac` or `a #1`."""
     structured = text.startswith(("[", "{", '"', "'"))
@@ -180,7 +210,7 @@ def _override_value(override: str, text: str) -> Any:
     return text if " #" in text and not structured else value
 
 
-def _note_lines(node: yaml.Node, path: Path, file: FilePath, places: dict[Path, str]) -> None:
+def _note_lines(node: yaml.Node, path: Path, file: str, places: dict[Path, str]) -> None:
     """Notes the line of every key below `node`; refuses a key that stands twice, which YAML would let win silently."""
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()

@@ -1,27 +1,23 @@
 """The dry run: what a job would do, said before anything is decoded or written."""
 
-import shutil
 from collections import Counter
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.base import Job
 from jobs.begin import check_store
 from jobs.prepare import Prepared, prepare
+from jobs.room import bytes_to_write
 from jobs.spec_error import as_spec_error
 from jobs.summary import format_bytes
+from pipeline.changes import Kind
 from pipeline.cluster import find_resources
-from pipeline.pending import pending_units
+from pipeline.pending import find_done
 from pipeline.progress import Progress, Silent, format_duration
-from pipeline.quarantine import quarantined_ids
 from pipeline.store import location
-from pipeline.store.index import committed_ids
 from pipeline.store.schema import tensor_columns
-from pipeline.store.tensors import tensor_bytes
 
 SHOWN_ERRORS = 5
 
@@ -37,8 +33,8 @@ class Outlook:
     num_stored: int
     num_quarantined: int
     num_pending: int
-    changes: str
-    """What became of the source since the last run, in words; empty if nothing or if there was none."""
+    changes: list[Kind]
+    """What became of the source since the last run; empty if nothing or if there was none."""
     audio_seconds: float
     """Audio in all units; overlaps count twice, padding not at all."""
     pending_audio_seconds: float
@@ -54,6 +50,7 @@ class Outlook:
     def as_json(self) -> dict[str, Any]:
         """Plain values for a program."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        values["changes"] = [asdict(kind) for kind in self.changes]
         return values | {"tensors": {name: {"shape": s, "dtype": d} for name, (s, d) in self.tensors.items()}}
 
 
@@ -80,14 +77,11 @@ def look_ahead(job: Job, progress: Progress | None = None) -> Outlook:
 def _outlook(prepared: Prepared, warnings: list[str]) -> Outlook:
     plan, store = prepared.plan, prepared.job.output
     changes = prepared.changes
-    changed = pa.array(changes.changed, pa.string())
-    to_do = (pending_units(plan, store)["sample_id"], changed)
-    pending = plan.filter(pc.or_(*(pc.is_in(plan["sample_id"], value_set=ids) for ids in to_do)))
-    stored, quarantined = committed_ids(store).cast(pa.string()), quarantined_ids(store)
+    done = find_done(store, plan)
+    pending = plan.filter(~done.of(plan) | plan.named(changes.changed))
     errors = prepared.probes.filter(pc.is_valid(prepared.probes["error"])).select(["item", "error"])
-    healthy = pending.filter(pc.is_null(pending["_probe_error"]))
-    num_bytes = _tensor_bytes(prepared, healthy)
-    free = _free_bytes(store)
+    num_bytes = bytes_to_write(prepared, pending)
+    free = location.free_bytes(store)
     if free is not None and num_bytes > free:
         warnings = [*warnings, f"output: {format_bytes(num_bytes)} to write but {format_bytes(free)} free at {store}"]
     return Outlook(
@@ -95,12 +89,12 @@ def _outlook(prepared: Prepared, warnings: list[str]) -> Outlook:
         num_items=prepared.num_items,
         ignored=prepared.ignored,
         num_units=plan.num_rows,
-        num_stored=len(stored),
-        num_quarantined=len(quarantined),
+        num_stored=done.num_stored(plan),
+        num_quarantined=len(done.quarantined),
         num_pending=pending.num_rows,
-        changes=changes.describe() if location.exists(location.join(store, location.MANIFEST)) else "",
-        audio_seconds=pc.sum(plan["duration_seconds"]).as_py(),
-        pending_audio_seconds=pc.sum(pending["duration_seconds"]).as_py() or 0.0,
+        changes=changes.kinds() if location.exists(location.join(store, location.MANIFEST)) else [],
+        audio_seconds=plan.audio_seconds,
+        pending_audio_seconds=pending.audio_seconds,
         pending_bytes=num_bytes,
         tensors={
             column.name: (list(column.shape), column.dtype) for column in tensor_columns(prepared.schema).values()
@@ -109,20 +103,6 @@ def _outlook(prepared: Prepared, warnings: list[str]) -> Outlook:
         warnings=warnings,
         notes=prepared.notes,
     )
-
-
-def _tensor_bytes(prepared: Prepared, units: pa.Table) -> int:
-    shapes = Counter(zip(units["_bucket_samples"].to_pylist(), units["_bucket_channels"].to_pylist(), strict=True))
-    return sum(
-        count * tensor_bytes(column)
-        for (samples, channels), count in shapes.items()
-        for column in prepared.work.worker.outputs(samples, channels)
-    )
-
-
-def _free_bytes(store: str) -> int | None:
-    folder = next((parent for parent in [Path(store), *Path(store).parents] if parent.exists()), None)
-    return shutil.disk_usage(folder).free if folder is not None else None
 
 
 def describe_outlook(outlook: Outlook) -> str:
@@ -138,8 +118,7 @@ def describe_outlook(outlook: Outlook) -> str:
     lines.append(f"  stored     {outlook.num_stored:,}")
     if outlook.num_quarantined:
         lines.append(f"  failed     {outlook.num_quarantined:,} in an earlier run")
-    if outlook.changes:
-        lines.append(f"  {outlook.changes}")
+    lines += _describe_changes(outlook.changes)
     lines.append(
         f"  to do      {outlook.num_pending:,}:"
         f" {format_duration(outlook.pending_audio_seconds)} of audio, {format_bytes(outlook.pending_bytes)} to write"
@@ -152,3 +131,12 @@ def describe_outlook(outlook: Outlook) -> str:
     lines += [f"note: {note}" for note in outlook.notes]
     lines += [f"warning: {warning}" for warning in outlook.warnings]
     return "\n".join(lines)
+
+
+def _describe_changes(kinds: list[Kind]) -> list[str]:
+    lines = ["  since the last run:"] if kinds else []
+    for kind in kinds:
+        more = ", …" if kind.count > len(kind.examples) else ""
+        names = f" ({', '.join(kind.examples)}{more})" if kind.examples else ""
+        lines.append(f"    {kind.name:<11}{kind.count:,}{names}: {kind.what}")
+    return lines

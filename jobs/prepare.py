@@ -3,25 +3,30 @@
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from jobs.base import Job, Work, absolute
+from jobs.base import Job, Work, output_path
 from jobs.identity import identity, recorded_spec
 from pipeline.changes import Changes, find_changes
 from pipeline.cluster import Resources
-from pipeline.pending import done_ids
-from pipeline.plan import PlanSettings, build_plan
-from pipeline.probe import probe_items
+from pipeline.pending import find_done
+from pipeline.plan import UNIT_COLUMNS, PlanSettings, build_plan
+from pipeline.planned import Plan
+from pipeline.probe import PROBE_SCHEMA, probe_items
 from pipeline.progress import Progress
+from pipeline.saved_plan import find_plan
+from pipeline.saved_plan import save_plan as save_units
 from pipeline.source import list_source
+from pipeline.source.fingerprint import fingerprint
 from pipeline.store import location
 from pipeline.store.part import DamagedPartError, read_part_table
 from pipeline.store.schema import store_schema
+from pipeline.store.seal import write_sealed
 from pipeline.store.tensors import tensor_bytes
+from workers.guarded.limits import GuardLimits
 
-UNITS = "units.parquet"
 PROBES = "probes.parquet"
 
 
@@ -33,8 +38,13 @@ class Prepared:
     """Resolved: nothing is left to the machine."""
     work: Work
     identity: str
-    plan: pa.Table
+    plan: Plan
     probes: pa.Table
+    """Headers; none where the source says how long its items are."""
+    listed_lengths: bool
+    """Whether it does."""
+    made_from: dict[str, Any] | None
+    """What the plan follows from, where that can be told without listing the source; see `pipeline.saved_plan`."""
     schema: pa.Schema
     """Of the store's parts."""
     changes: Changes
@@ -46,27 +56,21 @@ class Prepared:
     """Choices made for the user, one sentence each."""
 
     @property
-    def shapes(self) -> set[tuple[int, int]]:
-        """Samples and channels of the decoded units."""
-        shapes = self.plan.group_by(["_bucket_samples", "_bucket_channels"]).aggregate([])
-        return set(zip(shapes["_bucket_samples"].to_pylist(), shapes["_bucket_channels"].to_pylist(), strict=True))
-
-    @property
     def unit_bytes(self) -> int:
         """Bytes of the largest unit once it is decoded."""
-        return max(4 * samples * channels for samples, channels in self.shapes)
+        return max(4 * samples * channels for samples, channels in self.plan.shapes)
 
     @property
     def stored_bytes(self) -> int:
         """Bytes of the largest unit's tensors as they are stored."""
         return max(
             sum(tensor_bytes(column) for column in self.work.worker.outputs(samples, channels))
-            for samples, channels in self.shapes
+            for samples, channels in self.plan.shapes
         )
 
 
 def prepare(job: Job, resources: Resources, progress: Progress) -> Prepared:
-    """Lists and probes the source and cuts it into units.
+    """Lists and probes the source and cuts it into units; or, where nothing can have changed, reads the plan again.
 
     Args:
         job: as the user gave it.
@@ -76,24 +80,12 @@ def prepare(job: Job, resources: Resources, progress: Progress) -> Prepared:
     Raises:
         ValueError: the model or the source as a whole cannot be used, or what the store holds is of another job.
     """
-    progress.phase("listing the source")
     job, notes = _as_begun(job).resolved(resources.gpus)
-    listing = list_source(job.source)
     progress.phase("reading the model's configuration and hashing its weights")
     try:
         work = job.work()
     except ValueError as error:
         raise ValueError(f"model: {error}") from error
-    num_items, seen = listing.items.num_rows, 0
-
-    def probed(count: int) -> None:
-        nonlocal seen
-        seen += count
-        progress.phase(f"reading the headers of {num_items:,} files", f"{seen:,} done")
-
-    probed(0)
-    known = _load(job.output, PROBES)
-    probes = probe_items(listing.items, known, probed)
     settings = PlanSettings(
         segment=job.segment,
         decode=work.decode,
@@ -101,23 +93,61 @@ def prepare(job: Job, resources: Resources, progress: Progress) -> Prepared:
         min_samples=work.min_samples,
         seed=job.seed,
     )
-    plan = build_plan(listing.items, probes, settings)
-    channels = int(plan["_bucket_channels"][0].as_py())
-    outputs = work.worker.outputs(settings.padded_samples, channels)
     if settings.padded_samples != settings.length_samples:
         notes += (_off_grid(settings),)
+    progress.phase("listing the source")
+    named = identity(job, work.facts)
+    source = fingerprint(job.source)
+    made_from: dict[str, Any] | None = None if source is None else {"identity": named, "source": source}
+    plan = None if made_from is None else find_plan(job.output, made_from)
+    old_plan, old_probes = plan or find_plan(job.output), _load_probes(job.output)
+    ignored: Counter[str] = Counter()
+    if plan is not None:
+        probes, listed_lengths = None, True
+    else:
+        listing = list_source(job.source)
+        ignored, notes = listing.ignored, notes + listing.notes
+        listed_lengths = "_duration_seconds" in listing.items.column_names
+        probes = None if listed_lengths else _probe(listing.items, old_probes, progress, job.limits.of_decoding)
+        progress.phase(f"cutting {listing.items.num_rows:,} items into units")
+        plan = build_plan(listing.items, probes, settings)
+        del listing
+    probes = PROBE_SCHEMA.empty_table() if probes is None else probes
+    (_, channels), *_ = plan.shapes
+    outputs = work.worker.outputs(settings.padded_samples, channels)
+    metadata = pa.schema([field for field in plan.schema if field.name not in UNIT_COLUMNS.names])
+    progress.phase("comparing with what is stored")
+    done = find_done(job.output, plan)
+    if plan is old_plan:
+        changes = Changes(gone=done.outside(plan).cast(pa.string()))
+    else:
+        changes = find_changes(old_plan, old_probes, plan, probes, done)
     return Prepared(
         job=job,
         work=work,
-        identity=identity(job, work.facts),
+        identity=named,
         plan=plan,
         probes=probes,
-        schema=store_schema(outputs, listing.metadata, variable_length=work.variable_length),
-        changes=find_changes(_load(job.output, UNITS), known, plan, probes, done_ids(job.output)),
-        num_items=num_items,
-        ignored=listing.ignored,
+        listed_lengths=listed_lengths,
+        made_from=made_from,
+        schema=store_schema(outputs, metadata, variable_length=work.variable_length),
+        changes=changes,
+        num_items=plan.num_items,
+        ignored=ignored,
         notes=notes,
     )
+
+
+def _probe(items: pa.Table, known: pa.Table | None, progress: Progress, limits: GuardLimits) -> pa.Table:
+    seen = 0
+
+    def probed(count: int) -> None:
+        nonlocal seen
+        seen += count
+        progress.phase(f"reading the headers of {items.num_rows:,} files", f"{seen:,} done")
+
+    probed(0)
+    return probe_items(items, known, probed, limits=limits)
 
 
 def _off_grid(settings: PlanSettings) -> str:
@@ -132,33 +162,23 @@ def _off_grid(settings: PlanSettings) -> str:
 
 def _as_begun(job: Job) -> Job:
     """The job with what it leaves to the machine as its store was begun with, if it was."""
-    begun = recorded_spec(absolute(job.output)) or {}
+    begun = recorded_spec(output_path(job.output)) or {}
     left_open = [name for name in ("device", "precision") if getattr(job, name, None) == "auto" and name in begun]
     return job.model_copy(update={name: begun[name] for name in left_open})
 
 
 def save_plan(prepared: Prepared) -> None:
-    """Writes the plan and the probes that it was made from into the store."""
-    for name, table in ((UNITS, prepared.plan), (PROBES, prepared.probes)):
-        path = location.join(prepared.job.output, location.PLAN, name)
-        location.atomic_write(path, partial(pq.write_table, table, compression="zstd"))
+    """Writes the plan, if it is another than the one that is there, and the headers that it was made from."""
+    store = prepared.job.output
+    probes = partial(write_sealed, prepared.probes, compression="zstd")
+    location.atomic_write(location.join(store, location.PLAN, PROBES), probes)
+    if prepared.made_from is None or find_plan(store, prepared.made_from) is None:
+        save_units(store, prepared.plan, prepared.made_from)
 
 
-def load_plan(store: str) -> pa.Table:
-    """The plan that the store was last run with.
-
-    Raises:
-        FileNotFoundError: there is none.
-    """
-    plan = _load(store, UNITS)
-    if plan is None:
-        raise FileNotFoundError(f"{store}: no {location.PLAN}/{UNITS}; run the job again to write it")
-    return plan
-
-
-def _load(store: str, name: str) -> pa.Table | None:
-    """A file of the plan; None if it is missing or damaged, since it can be derived again."""
+def _load_probes(store: str) -> pa.Table | None:
+    """The headers of the last run; None if they are missing or damaged, since they can be read again."""
     try:
-        return read_part_table(location.join(store, location.PLAN, name))
+        return read_part_table(location.join(store, location.PLAN, PROBES))
     except (FileNotFoundError, DamagedPartError):
         return None

@@ -1,17 +1,18 @@
 """The runner: a job → a finished store, from wherever an earlier run stopped."""
 
-import contextlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from time import monotonic
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from jobs.base import Job
+from jobs.base import Job, output_path
 from jobs.begin import begin_store, check_store
+from jobs.failures import group_failures
 from jobs.prepare import Prepared, prepare
-from jobs.spec_error import as_spec_error
+from jobs.room import check_room, room_in_errors
+from jobs.spec_error import SpecError, as_spec_error
 from jobs.summary import Summary
+from pipeline.claim import Claim, claimed
 from pipeline.cluster import Resources, find_resources, ray_cluster
 from pipeline.commit import Receipt
 from pipeline.decode import decode_block
@@ -21,8 +22,10 @@ from pipeline.passes import run_passes
 from pipeline.pending import pending_units
 from pipeline.placement import Placement, resolve_placement
 from pipeline.progress import Progress, Silent
-from pipeline.quarantine import quarantined_ids
-from pipeline.store.manifest import save_manifest
+from pipeline.quarantine import quarantined_ids, read_quarantine
+from pipeline.store import location
+from pipeline.store.damaged import set_aside_damaged
+from pipeline.store.manifest import load_manifest, save_manifest
 
 
 def run_job(
@@ -40,49 +43,81 @@ def run_job(
         retry_quarantined: try units again that failed in earlier runs.
 
     Raises:
-        SpecError: the spec does not fit the model, the source, the machine, or what the store already holds.
-        PassError: every unit failed for one reason outside of itself.
+        SpecError: the spec does not fit the model, the source, the machine, or what the store already holds; or another
+            run holds the store.
+        PassError: every unit failed for one reason outside of itself, or the store cannot be written.
+        ClaimLostError: another run took the store over, because this one was silent for too long.
     """
-    progress = progress or Silent()
-    started = monotonic()
-    progress.phase("looking at the machine")
-    resources = find_resources()
+    progress, started = progress or Silent(), monotonic()
     with as_spec_error():
-        prepared = prepare(job, resources, progress)
-        store, plan = prepared.job.output, prepared.plan
-        manifest = check_store(prepared, prune=prune)
-        placement = _place(prepared, resources, plan.num_rows)
-    for note in prepared.notes:
-        progress.note(note)
-    manifest = begin_store(prepared, manifest, prune=prune, retry_quarantined=retry_quarantined)
-    pending = pending_units(plan, store)
-    num_kept = plan.num_rows - pending.num_rows - len(quarantined_ids(store))
-    progress.start(plan.num_rows, plan.num_rows - pending.num_rows)
-    if manifest.state != "complete":
-        try:
+        store = output_path(job.output)
+    with _claimed(store, progress) as claim:
+        progress.phase("looking at the machine")
+        resources = find_resources()
+        if location.exists(location.join(store, location.MANIFEST)):
+            for note in set_aside_damaged(store):
+                progress.note(note)
+        with as_spec_error():
+            prepared = prepare(job, resources, progress)
+            manifest = check_store(prepared, prune=prune)
+            placement = _place(prepared, resources, prepared.plan.num_rows)
+        for note in prepared.notes:
+            progress.note(note)
+        plan = prepared.plan
+        with _interrupted_if_it_stops(store, claim), room_in_errors(prepared):
+            manifest = begin_store(prepared, manifest, prune=prune, retry_quarantined=retry_quarantined)
+            pending = pending_units(plan, store)
+            num_kept = plan.num_rows - pending.num_rows - len(quarantined_ids(store))
+            progress.start(plan.num_rows, plan.num_rows - pending.num_rows)
             if pending.num_rows:
+                check_room(prepared, pending)
                 progress.note(f"placement: {placement.describe()}")
-                _make(prepared, placement, resources, progress)
-            progress.phase("checking that every unit is there once, and writing the index")
-            manifest = finish(store, plan, manifest)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                save_manifest(store, manifest.revise(state="interrupted"))
-            raise
-    failed = quarantined_ids(store).cast(pa.string())
-    made = pending.filter(pc.invert(pc.is_in(pending["sample_id"], value_set=failed)))
+                _make(prepared, placement, resources, progress, claim)
+            if manifest.state != "complete":
+                progress.phase("checking that every unit is there once, and writing the index")
+                manifest = finish(store, plan, manifest)
+        quarantine = read_quarantine(store)
+    failed = quarantine["sample_id"]
+    made = pending.filter(~pending.named(failed.combine_chunks()))
     return Summary(
         store=store,
         manifest=manifest,
         notes=prepared.notes,
         num_units=plan.num_rows,
-        example=plan["sample_id"][0].as_py(),
+        example=plan.slice(0, 1)["sample_id"][0].as_py(),
         num_new=made.num_rows,
         num_kept=num_kept,
-        new_audio_seconds=pc.sum(made["duration_seconds"]).as_py() or 0.0,
+        new_audio_seconds=made.audio_seconds,
         seconds=monotonic() - started,
+        failures=group_failures(quarantine),
         budget_exceeded=prepared.job.limits.exceeded_by(manifest.totals.num_quarantined, plan.num_rows),
     )
+
+
+@contextmanager
+def _claimed(store: str, progress: Progress) -> Iterator[Claim]:
+    """Holds the store, and refuses at once what could not be written anyway."""
+    with ExitStack() as stack:
+        try:
+            with as_spec_error():
+                claim = stack.enter_context(claimed(store, on_wait=progress.phase))
+        except OSError as error:
+            raise SpecError(f"output: cannot write to {store}: {error.strerror or error}") from error
+        yield claim
+
+
+@contextmanager
+def _interrupted_if_it_stops(store: str, claim: Claim) -> Iterator[None]:
+    """Has the manifest say that nobody is at it any more, whatever ends the block before the store is complete."""
+    try:
+        yield
+    except BaseException:
+        if not claim.lost:  # else the manifest is somebody else's now, or gone
+            with suppress(OSError, ValueError):
+                manifest = load_manifest(store)
+                if manifest.state == "running":
+                    save_manifest(store, manifest.revise(state="interrupted"))
+        raise
 
 
 def _place(prepared: Prepared, resources: Resources, num_units: int) -> Placement:
@@ -97,10 +132,15 @@ def _place(prepared: Prepared, resources: Resources, num_units: int) -> Placemen
     )
 
 
-def _make(prepared: Prepared, placement: Placement, resources: Resources, progress: Progress) -> None:
+def _make(prepared: Prepared, placement: Placement, resources: Resources, progress: Progress, claim: Claim) -> None:
     work = prepared.work
     stages = Stages(
-        decode=partial(decode_block, spec=work.decode),
+        decode=partial(
+            decode_block,
+            spec=work.decode,
+            limits=prepared.job.limits.of_decoding,
+            listed_lengths=prepared.listed_lengths,
+        ),
         load_worker=work.load_worker,
         worker=work.worker,
         schema=prepared.schema,
@@ -112,6 +152,7 @@ def _make(prepared: Prepared, placement: Placement, resources: Resources, progre
         progress.phase(first if number == 1 else f"trying {count:,} units again in smaller blocks")
 
     def on_receipt(receipt: Receipt) -> None:
+        claim.check()
         progress.phase("running")
         progress.receipt(receipt)
 

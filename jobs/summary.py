@@ -5,7 +5,9 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
+from jobs.failures import FailureGroup, describe_failures
 from pipeline.progress import format_duration
+from pipeline.store import location
 from pipeline.store.manifest import Manifest
 
 
@@ -29,6 +31,8 @@ class Summary:
     """Id of one of them."""
     notes: tuple[str, ...]
     """Choices that the spec left to the machine, one sentence each."""
+    failures: tuple[FailureGroup, ...] = ()
+    """What is in the quarantine, in groups."""
     budget_exceeded: bool
     """Whether more units failed than the spec allows."""
 
@@ -44,6 +48,7 @@ class Summary:
             "num_kept": self.num_kept,
             "num_quarantined": totals.num_quarantined,
             "budget_exceeded": self.budget_exceeded,
+            "failures": [group.as_json() for group in self.failures],
             "notes": list(self.notes),
             "audio_seconds": totals.audio_seconds,
             "num_bytes": totals.num_bytes,
@@ -74,13 +79,16 @@ def describe_summary(summary: Summary) -> str:
     if totals.num_quarantined:
         share = totals.num_quarantined / summary.num_units
         over = "; the failure budget is exceeded" if summary.budget_exceeded else ""
-        lines.append(
-            f"  failed    {totals.num_quarantined:,} ({share:.1%}){over}: see latentmill status {summary.store}"
-        )
+        lines.append(f"  failed    {totals.num_quarantined:,} of {summary.num_units:,} units ({share:.1%}){over}")
+        lines += describe_failures(summary.failures)
     lines += [f"  note      {note}" for note in summary.notes]
+    lines += ["next:", f"  latentmill status {shlex.quote(store)}"]
+    if summary.failures:
+        lines += [
+            f"  latentmill show {shlex.quote(store)} {shlex.quote(summary.failures[0].example)}",
+            f"  latentmill run {shlex.quote(location.join(store, location.JOB))} --retry-quarantined   # once mended",
+        ]
     lines += [
-        "next:",
-        f"  latentmill status {shlex.quote(store)}",
         f"  latentmill show {shlex.quote(store)} {shlex.quote(summary.example)}",
         f"""  python -c "from pipeline.store import LatentStore; print(LatentStore({store!r})[0])\"""",
     ]
@@ -89,6 +97,8 @@ def describe_summary(summary: Summary) -> str:
 
 def _near(path: str) -> str:
     """The path as seen from the working directory, where it lies below that."""
+    if not location.is_local(path):
+        return path
     relative = os.path.relpath(path)
     return path if relative.startswith(os.pardir) else relative
 

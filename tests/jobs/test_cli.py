@@ -214,7 +214,7 @@ def test_files_that_went_away_cost_results_only_when_asked(make_clips: Callable[
 
 def test_help_lists_the_commands() -> None:
     printed = latentmill("--help").stdout
-    for command in ("run", "plan", "status", "show", "schema"):
+    for command in ("run", "plan", "status", "show", "verify", "replay", "diff", "schema"):
         assert f"\n  {command}" in printed
 
 

@@ -18,6 +18,17 @@ SPEC: dict[str, Any] = {
 }
 
 
+def test_new_settings_of_sources_leave_older_stores_their_identity() -> None:
+    added = ("duration_column", "audio_column", "member_extension")
+    job = EncodeJob.model_validate(SPEC)
+    before = job.model_copy(update={"source": job.source.model_construct(path="/data/sounds", path_column="path")})
+    for name in added:
+        object.__delattr__(before.source, name)
+        assert identity_of(source={"path": "/data/sounds", name: "x"}) != identity_of()
+    assert not set(added) & before.content()["source"].keys()
+    assert identity(before, FACTS) == identity_of()
+
+
 def identity_of(facts: dict[str, str] | None = None, **changes: Any) -> str:
     return identity(EncodeJob.model_validate({**SPEC, **changes}), FACTS if facts is None else facts)
 
@@ -71,7 +82,7 @@ def test_kinds_differ() -> None:
 def test_it_is_pinned() -> None:
     """Changing how identities are computed makes every store of an older version foreign: do it on purpose only."""
     job = MelJob.model_validate({"source": {"path": "x"}, "output": "y", "device": "cpu"})
-    assert identity(job, {}) == "10286896a6c94cec35c2f8e5af0d8cdeb9f1919d40856a50b1cebaefcfd3cb68"
+    assert identity(job, {}) == "a394fa134bae1c47daf096777194c5b1a5f773acb65e6ab0e60d9e4ae049aadb"
 
 
 def test_nothing_is_left_to_the_machine_once_resolved() -> None:
@@ -82,8 +93,8 @@ def test_nothing_is_left_to_the_machine_once_resolved() -> None:
     assert (with_gpu.device, with_gpu.precision) == ("cuda", "bfloat16")
     with pytest.raises(ValueError, match="device: cuda is asked for, and torch finds no GPU here"):
         EncodeJob.model_validate({**SPEC, "device": "cuda"}).resolved(num_gpus=0)
-    with pytest.raises(ValueError, match="only local paths are supported so far"):
-        EncodeJob.model_validate({**SPEC, "output": "s3://bucket/store"}).resolved(num_gpus=0)
+    with pytest.raises(ValueError, match="https:// can only be read; give a folder, or a URI of an object store"):
+        EncodeJob.model_validate({**SPEC, "output": "https://example.org/store"}).resolved(num_gpus=0)
 
 
 def test_differences_are_told_field_by_field() -> None:
