@@ -3,8 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 DATA ?=
+ROUNDS ?= 100
+SEED ?= 0
 
-.PHONY: demo test test-all lint bench clean
+.PHONY: demo test test-all chaos lint bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/python -m jobs.demo $(if $(DATA),--data "$(DATA)")
@@ -14,6 +16,9 @@ test: lint
 
 test-all: lint
 	$(BIN)/pytest
+
+chaos: $(INSTALLED)
+	$(BIN)/python -m tests.chaos --rounds $(ROUNDS) --seed $(SEED) --json build/chaos.json
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check
