@@ -35,10 +35,10 @@ from benchmarks.report import Row, machine, print_table
 from jobs.encode_job import EncodeJob
 from jobs.prepare import prepare
 from jobs.run import run_job
+from pipeline.blocks import form_blocks
 from pipeline.cluster import Resources
 from pipeline.decode import WAVEFORM, decode_block
 from pipeline.model_stage import as_batch
-from pipeline.plan import form_blocks
 from pipeline.progress import Silent
 
 ROUNDS = 3
@@ -113,7 +113,7 @@ def run_bare_loop(job: EncodeJob) -> float:
     prepared = prepare(job, Resources(cpus=THREADS, gpus=0), Silent())
     torch.set_num_threads(THREADS)
     worker = prepared.work.load_worker(prepared.work.worker)
-    blocks = form_blocks(prepared.plan, 4 * job.microbatch)
+    blocks = form_blocks(prepared.plan.table(), 4 * job.microbatch)
 
     def decode(block: Any) -> Any:
         return decode_block(block, prepared.work.decode)

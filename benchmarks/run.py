@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-BENCHMARKS = ("pipeline", "store", "memory", "gpu_encode")
-HAVE_QUICK = ("pipeline", "store", "memory")
+BENCHMARKS = ("pipeline", "store", "memory", "scale", "griffin_lim", "gpu_encode")
+HAVE_QUICK = ("pipeline", "store", "memory", "scale", "griffin_lim")
 OUTPUT = Path(__file__).parent / "out"
 
 

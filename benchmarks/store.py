@@ -99,6 +99,7 @@ class Latentmill:
                 "start_seconds": np.array(rows, np.float64),
                 "duration_seconds": np.ones(stop - start),
                 "seed": np.array(rows, np.uint64),
+                "microbatch": np.full(stop - start, 8, np.int32),
                 "caption": [f"the sound of number {row}" for row in rows],
             }
             for output in outputs:
