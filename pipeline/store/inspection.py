@@ -22,7 +22,7 @@ from pipeline.store.seal import SealState, check_seal
 from pipeline.store.statistics import METADATA_KEY, ChannelSums, decode_sums, merge_sums, table_sums
 from pipeline.store.writer import part_name
 
-REMAKE_PART = "restore it from a copy, or delete it and run the job again, which makes just its units anew"
+REMAKE_PART = "restore it from a copy, or run the job again, which sets it aside and makes just its units anew"
 
 
 @dataclass(frozen=True, slots=True)

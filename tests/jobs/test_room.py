@@ -66,21 +66,22 @@ def fill(folder: Path) -> Path:
 
 
 def test_a_job_that_cannot_fit_is_refused_before_it_starts(
-    clips: Path, mount: Callable[[str], Path], expected: str | None
+    clips: Path, tmp_path: Path, mount: Callable[[str], Path]
 ) -> None:
-    disk = mount("size=200k")
-    command = run_command(clips, disk / "store")
-    refused = finished(command)
+    disk, many = mount("size=300k"), {"segment__hop_seconds": 0.008, "placement__units_per_block": 64}
+    refused = finished(run_command(clips, disk / "store", **many))
     assert refused.returncode == 2, refused.stderr
     assert re.search(
-        rf"output: {disk}/store has [\d.]+ kB free, but \d+ units with [\d.]+ [kM]B are still to be written;",
+        rf"output: {disk}/store has [\d.]+ kB free, but [\d,]+ units with [\d.]+ kB are still to be written;",
         refused.stderr,
     )
     assert not parts_of(disk / "store")
     remount(disk, "size=64m")
-    done = finished(command)
-    assert done.returncode == 0, done.stderr
-    assert LatentStore(disk / "store").manifest.content_digest == expected
+    for store in (disk / "store", tmp_path / "elsewhere"):
+        done = finished(run_command(clips, store, **many))
+        assert done.returncode == 0, done.stderr
+    digests = [LatentStore(store).manifest.content_digest for store in (disk / "store", tmp_path / "elsewhere")]
+    assert digests[0] == digests[1]
 
 
 def test_a_disk_that_fills_up_on_the_way(clips: Path, mount: Callable[[str], Path], expected: str | None) -> None:
