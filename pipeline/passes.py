@@ -1,12 +1,15 @@
 """The pass loop: run what is pending until nothing is, narrowing down whatever takes a process with it.
 
 A unit that kills its process takes its block along, and the blocks that wait for the same actor. What is pending after
-a pass goes again in blocks an eighth of the size; units that fail even alone, in two passes, are quarantined. If
-nothing at all comes through, the fault lies elsewhere, and no unit is quarantined for it.
+a pass goes again in blocks an eighth of the size; units that fail even alone, in two passes, of which the last brought
+no other unit through, are quarantined. If nothing at all comes through, the fault lies elsewhere, and no unit is
+quarantined for it.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
+
+import numpy as np
 
 from pipeline.commit import Receipt, Suspect
 from pipeline.failure import PassError, StoreWriteError
@@ -21,7 +24,8 @@ SHRINK = 8
 MANY_LEFT = 10_000
 """So many units can hardly each be to blame."""
 LONE_PASSES = 2
-"""A unit is quarantined after it failed this often as the only one in its block: once may be the machine's fault."""
+"""A unit is quarantined after it failed this often, or more, as the only one in its block: once may be the machine's
+fault, or that of a unit which had just killed the same actor."""
 MAX_GUILTY = 8
 """So many units may fail with none coming through; of more, it is not believed that they are all to blame."""
 
@@ -68,12 +72,14 @@ def run_passes(
         pending = pending_units(pending, store)
         if pending.num_rows == num_at_first > MAX_GUILTY:
             _raise_if_alike(suspects, num_at_first)
-        if lone == LONE_PASSES and pending.num_rows:
+        if lone >= LONE_PASSES and pending.num_rows == before:
             if pending.num_rows == num_at_first > MAX_GUILTY:
                 raise PassError(f"none of {num_at_first} units came through, not even alone; the log says why")
-            write_quarantine(store, [_failure(unit, suspects) for unit in pending.table().to_pylist()])
+            write_quarantine(store, [_failure(unit, suspects, lone) for unit in pending.table().to_pylist()])
             on_receipt(Receipt(num_quarantined=pending.num_rows))
             break
+        if size == 1:  # who stood behind a guilty unit stands before it now
+            pending = pending.take(np.arange(pending.num_rows)[::-1])
         size = next_size(size, before, pending.num_rows)
     return passes
 
@@ -96,7 +102,7 @@ def _raise_if_alike(suspects: dict[str, Suspect], num_units: int) -> None:
         raise PassError(f"all {num_units} units failed alike: {example['error_type']}: {example['reason']}")
 
 
-def _failure(unit: dict[str, object], suspects: dict[str, Suspect]) -> Failure:
+def _failure(unit: dict[str, object], suspects: dict[str, Suspect], attempts: int) -> Failure:
     suspect = suspects.get(str(unit["sample_id"]))
     return Failure(
         sample_id=str(unit["sample_id"]),
@@ -106,5 +112,5 @@ def _failure(unit: dict[str, object], suspects: dict[str, Suspect]) -> Failure:
         stage=suspect["stage"] if suspect else "crash",
         reason=suspect["reason"] if suspect else "no result even alone in its block: its process died, or was killed",
         error_type=suspect["error_type"] if suspect else "crash",
-        attempts=LONE_PASSES,
+        attempts=attempts,
     )
