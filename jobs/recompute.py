@@ -252,6 +252,6 @@ def _changed_sources(remaker: Remaker, ids: list[str]) -> list[str]:
         return []
     items = items_of(remaker.units(ids))
     known = dict(zip(before["item"].to_pylist(), before["fingerprint"].to_pylist(), strict=True))
-    now = probe_items(items, None, lambda _: None)
+    now = probe_items(items, None, lambda _: None, limits=remaker.job.limits.of_decoding)
     pairs = zip(now["item"].to_pylist(), now["fingerprint"].to_pylist(), strict=True)
     return sorted(name for name, fingerprint in pairs if name in known and known[name] != fingerprint)

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pipeline.placement_spec import ActorPool, PlacementSpec
 
 MAX_CPU_ACTORS = 16
-"""On CPUs, one actor per core with one thread: measured on two cores, that gave 1.5 times the units per second of one
-actor with two threads, which wait for each other at every layer. Beyond this many, each holds several cores: every
-actor keeps a model in memory."""
+"""On CPUs, one actor per core with one thread, so that no thread waits for another. Beyond this many, each has
+several cores: every actor keeps a model in memory."""
 CPU_MODEL_SHARE = 0.5
 CPU_DECODE_SHARE = 0.45
 """How Ray's books divide the cores between models and decoding on a machine without GPUs. In truth both run whenever

@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,9 +21,9 @@ from jobs.load import load_job
 from pipeline.store import LatentStore
 from tests.chaos.cluster import RayletCluster, raylet_cluster
 from tests.conftest import write_clips
+from tests.jobs.command import COMMAND
 from tests.jobs.stores import run_in_a_loop
 
-COMMAND = [sys.executable, "-c", "from jobs.cli import main; main()"]
 SPECS: dict[str, dict[str, Any]] = {
     "mel": {"kind": "mel", "mel": {"preset": "audioldm2"}},
     "encode": {

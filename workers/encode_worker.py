@@ -10,7 +10,7 @@ from workers.audio.mel import mel_spectrogram
 from workers.device import repeatable_inference, resolve_device
 from workers.encode_worker_spec import EncodeWorkerSpec
 from workers.microbatch import in_microbatches
-from workers.models.vae import load_vae
+from workers.models.load_vae import load_vae
 from workers.noise import unit_noise
 from workers.transfer import to_device
 from workers.waveform_batch import check_waveform_batch
@@ -45,7 +45,7 @@ class EncodeWorker:
 
         Raises:
             ValueError: The batch is malformed, or the model does not take rows of this length.
-            NoMemoryError: Not even two rows fit into the device's memory.
+            NoMemoryError: Not even one row fits into the device's memory.
         """
         check_waveform_batch(batch)
         waveform = batch["waveform"]

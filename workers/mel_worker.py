@@ -38,7 +38,7 @@ class MelWorker:
 
         Raises:
             ValueError: The batch is malformed or its rows are too short.
-            NoMemoryError: Not even two rows fit into the device's memory.
+            NoMemoryError: Not even one row fits into the device's memory.
         """
         check_waveform_batch(batch)
         waveform, num_samples = batch["waveform"], batch["num_samples"]

@@ -21,8 +21,6 @@ from torch import Tensor
 
 from workers.transfer import to_host
 
-SMALLEST = 2
-"""Rows in the smallest reduced microbatch: a single row takes other kernels, and differs even on a CPU."""
 _SIGNS = (
     "out of memory",
     "can't allocate memory",
@@ -35,7 +33,7 @@ _SIGNS = (
 
 
 class NoMemoryError(RuntimeError):
-    """Not even the smallest microbatch fits into the device's memory."""
+    """Not even one row fits into the device's memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +76,7 @@ def in_microbatches(compute: Callable[..., Tensor], *inputs: Tensor, size: int) 
         size: Rows per microbatch.
 
     Raises:
-        NoMemoryError: Not even two rows at once fit.
+        NoMemoryError: Not even one row fits.
     """
     num_rows = len(inputs[0])
     values = _unless_out_of_memory(lambda: _at_once(compute, inputs, size))
@@ -114,12 +112,10 @@ def _one_by_one(compute: Callable[..., Tensor], inputs: Sequence[Tensor], size: 
             values.append(result[:, : end - start].clone())
             sizes[start:end] = at_once
             start = end
-        elif at_once <= SMALLEST:
-            raise NoMemoryError(
-                f"out of memory even with {at_once} rows at once ({size} is the job's microbatch): {result}"
-            )
+        elif at_once == 1:
+            raise NoMemoryError(f"out of memory even with one row at a time ({size} is the job's microbatch): {result}")
         else:
-            at_once = max(SMALLEST, -(-at_once // 2))
+            at_once = -(-at_once // 2)
     return Computed(torch.cat(values, dim=1), sizes)
 
 

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import soundfile
 
-COMMAND = [sys.executable, "-c", "from jobs.cli import main; main()"]
+from tests.jobs.command import COMMAND
+
 RECIPES = {"mel": "mel", "encode": "encode_audio"}
 """Kinds of jobs, and the recipe of each."""
 NUM_FILES = 25

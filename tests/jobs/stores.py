@@ -6,6 +6,10 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from jobs.base import Job
 from jobs.mel_job import MelJob
 from jobs.run import run_job
@@ -17,6 +21,9 @@ from pipeline.model_stage import ModelStage
 from pipeline.pending import pending_units
 from pipeline.placement import Placement
 from pipeline.planned import Plan
+from pipeline.store import LatentStore
+from pipeline.store.schema import content_schema
+from pipeline.store.writer import PartWriter
 
 
 def mel_job(source: Path, output: Path | str, **changes: Any) -> MelJob:
@@ -42,6 +49,23 @@ def run_in_a_loop(job: Job, **options: Any) -> Summary:
     """`run_job` with one process for all stages."""
     with patch("jobs.run.run_passes", _passes), patch("jobs.run.ray_cluster", _no_cluster):
         return run_job(job, **options)
+
+
+def change_tensor(store: Path, sample_id: str, by: float) -> None:
+    """Adds to the first value of a unit's mel, in a part with sound digests and checksums."""
+    schema = content_schema(LatentStore(store).schema)
+    for path in (store / "data").glob("*.parquet"):
+        table = pq.read_table(path)
+        rows = table.to_pylist()
+        for row in rows:
+            if row["sample_id"] == sample_id:
+                values = np.frombuffer(row["mel"], np.float16).copy()
+                values[0] += np.float16(by)
+                row["mel"] = values.tobytes()
+                content = pa.Table.from_pylist([{name: r[name] for name in schema.names} for r in rows], schema=schema)
+                PartWriter(str(store), LatentStore(store).schema, durable=False).commit(content)
+                return
+    raise AssertionError(sample_id)
 
 
 def _passes(

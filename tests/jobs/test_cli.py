@@ -3,9 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +11,8 @@ import pytest
 import soundfile
 
 from pipeline.store import LatentStore
+from tests.jobs.command import COMMAND, latentmill, parts_of, started, wait_for_parts
 
-COMMAND = [sys.executable, "-c", "from jobs.cli import main; main()"]
 OVERRIDES = {
     "segment.length_seconds": 1.024,
     "segment.hop_seconds": 0.512,
@@ -31,25 +28,9 @@ def arguments(source: Path, output: Path, **changes: Any) -> list[str]:
     return ["run", "encode_audio", *(f"--set={name}={value}" for name, value in values.items())]
 
 
-def latentmill(*parts: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *map(str, parts)], capture_output=True, text=True, check=False, cwd=cwd)
-
-
-def start(*parts: str) -> subprocess.Popen[str]:
-    return subprocess.Popen([*COMMAND, *parts], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def parts_of(store: Path) -> dict[str, int]:
+def times_of(store: Path) -> dict[str, int]:
     """Committed files with the time each was written."""
-    return {path.name: path.stat().st_mtime_ns for path in (store / "data").glob("part-*.parquet")}
-
-
-def wait_for_parts(process: subprocess.Popen[str], store: Path, count: int) -> None:
-    limit = time.monotonic() + 120
-    while len(parts_of(store)) < count:
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < limit
-        time.sleep(0.01)
+    return {path.name: path.stat().st_mtime_ns for path in parts_of(store)}
 
 
 def digest(store: Path) -> str | None:
@@ -165,16 +146,16 @@ def test_a_killed_driver_loses_nothing_and_repeats_nothing(
     clips: Path, undisturbed: tuple[Path, str], tmp_path: Path
 ) -> None:
     store = tmp_path / "store"
-    process = start(*arguments(clips, store))
+    process = started([*COMMAND, *arguments(clips, store)])
     wait_for_parts(process, store, 2)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    committed = parts_of(store)
+    committed = times_of(store)
     assert 0 < len(committed) < len(parts_of(undisturbed[0]))
     assert json.loads(latentmill("status", store, "--json").stdout)["state"] == "running"
     result = latentmill(*arguments(clips, store), "--json")
     assert result.returncode == 0, result.stderr
-    assert committed.items() <= parts_of(store).items()
+    assert committed.items() <= times_of(store).items()
     assert json.loads(result.stdout)["num_kept"] >= 8
     assert digest(store) == digest(undisturbed[0])
 
@@ -182,7 +163,7 @@ def test_a_killed_driver_loses_nothing_and_repeats_nothing(
 @pytest.mark.parametrize("interruption", [signal.SIGTERM, signal.SIGINT])
 def test_an_interrupted_run_says_how_to_go_on(clips: Path, tmp_path: Path, interruption: signal.Signals) -> None:
     store = tmp_path / "store"
-    process = start(*arguments(clips, store))
+    process = started([*COMMAND, *arguments(clips, store)])
     wait_for_parts(process, store, 1)
     process.send_signal(interruption)
     printed, _ = process.communicate(timeout=60)

@@ -3,19 +3,8 @@
 import pytest
 
 from jobs.failures import SHOWN_GROUPS, describe_failures, group_failures
-from pipeline.quarantine import Failure, failures_table
-
-
-def failure(name: str, stage: str, reason: str) -> Failure:
-    return Failure(
-        sample_id=f"{name}#0",
-        source=name,
-        start_seconds=0.0,
-        duration_seconds=1.0,
-        stage=stage,
-        reason=reason,
-        error_type="MediaError",
-    )
+from pipeline.quarantine import failures_table
+from tests.jobs.failed import failure
 
 
 def test_reasons_that_differ_in_names_and_numbers_alone_are_one_group() -> None:
@@ -55,7 +44,7 @@ def test_a_group_of_equal_reasons_keeps_its_words() -> None:
         ("decode", "cut", "replace the recording"),
         ("crash", "died", "takes its process with it"),
         ("timeout", "600 s", "more time in `limits`"),
-        ("model", "out of memory even with 2 rows at once", "larger device"),
+        ("model", "out of memory even with one row at a time", "larger device"),
         ("model", "non-finite values", "listen to the recording"),
         ("store", "odd", "see the log"),
     ],

@@ -2,9 +2,6 @@
 
 import json
 import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,26 +20,8 @@ from pipeline.store import LatentStore
 from pipeline.store.schema import content_schema
 from pipeline.store.writer import PartWriter
 from tests.conftest import write_clips
-from tests.jobs.stores import make_mels
-
-COMMAND = [sys.executable, "-c", "from jobs.cli import main; main()"]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `source/`, one file of which is broken, and the `store/` of it."""
-    folder = tmp_path_factory.mktemp("recompute")
-    write_clips(folder / "source", 6)
-    (folder / "source" / "broken.wav").write_text("no recording")
-    make_mels(folder / "source", folder / "store")
-    return folder
-
-
-@pytest.fixture
-def store(made: Path, tmp_path: Path) -> Path:
-    """A copy of the store, to be damaged."""
-    shutil.copytree(made / "store", tmp_path / "store")
-    return tmp_path / "store"
+from tests.jobs.command import latentmill
+from tests.jobs.stores import change_tensor, make_mels
 
 
 @pytest.fixture
@@ -55,23 +34,6 @@ def own(tmp_path: Path) -> tuple[Path, Path]:
 
 def verify(store: Path, fraction: float = 1.0, seed: int = 0) -> Verification:
     return verify_store(str(store), fraction=fraction, seed=seed)
-
-
-def change_tensor(store: Path, sample_id: str, by: float) -> None:
-    """Adds to the first value of a unit's mel, in a part with sound digests and checksums."""
-    schema = content_schema(LatentStore(store).schema)
-    for path in (store / "data").glob("*.parquet"):
-        table = pq.read_table(path)
-        rows = table.to_pylist()
-        for row in rows:
-            if row["sample_id"] == sample_id:
-                values = np.frombuffer(row["mel"], np.float16).copy()
-                values[0] += np.float16(by)
-                row["mel"] = values.tobytes()
-                content = pa.Table.from_pylist([{name: r[name] for name in schema.names} for r in rows], schema=schema)
-                PartWriter(str(store), LatentStore(store).schema, durable=False).commit(content)
-                return
-    raise AssertionError(sample_id)
 
 
 def test_all_units_are_made_again_bit_for_bit(store: Path) -> None:
@@ -204,15 +166,12 @@ def test_what_cannot_be_made_here_is_refused(store: Path, tmp_path: Path) -> Non
 
 
 def test_the_command_line(store: Path) -> None:
-    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False)
-
     name = LatentStore(store).ids[0].as_py()
-    same = run("replay", store, name)
+    same = latentmill("replay", store, name)
     assert same.returncode == 0, same.stderr
     assert f"{name}: bit for bit equal" in same.stdout
     change_tensor(store, name, 2.0)
-    recomputed = run("verify", store, "--recompute", "1", "--json")
+    recomputed = latentmill("verify", store, "--recompute", "1", "--json")
     assert recomputed.returncode == 4
     assert json.loads(recomputed.stdout)["recomputation"]["num_different"] == 1
     assert os.listdir(store / "data")

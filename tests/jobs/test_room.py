@@ -45,15 +45,6 @@ def remount(folder: Path, options: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)
 
 
-@pytest.fixture(scope="module")
-def expected(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> str | None:
-    """The digest of an undisturbed run."""
-    store = tmp_path_factory.mktemp("room") / "store"
-    result = finished(run_command(clips, store))
-    assert result.returncode == 0, result.stderr
-    return LatentStore(store).manifest.content_digest
-
-
 def fill(folder: Path) -> Path:
     """Leaves no byte free."""
     filler = folder / "filler"

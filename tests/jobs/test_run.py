@@ -19,15 +19,6 @@ from tests.jobs.command import finished, latentmill, parts_of, run_command, star
 from tests.jobs.stores import make_mels, mel_job, run_in_a_loop
 
 
-@pytest.fixture(scope="module")
-def expected(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> str | None:
-    """The digest of an undisturbed run of the command."""
-    store = tmp_path_factory.mktemp("run") / "store"
-    result = finished(run_command(clips, store))
-    assert result.returncode == 0, result.stderr
-    return LatentStore(store).manifest.content_digest
-
-
 def state_of(store: Path) -> str:
     return str(json.loads((store / "manifest.json").read_text())["state"])
 

@@ -9,22 +9,12 @@ from jobs.failures import group_failures
 from jobs.summary import Summary, describe_summary
 from pipeline.quarantine import Failure, failures_table
 from pipeline.store.manifest import Manifest, Totals
+from tests.jobs.failed import failure
 
 FAILED = [
-    Failure(
-        sample_id=f"{name}#0",
-        source=name,
-        start_seconds=0.0,
-        duration_seconds=1.0,
-        stage=stage,
-        reason=reason,
-        error_type="MediaError",
-    )
-    for name, stage, reason in (
-        ("a.wav", "decode", "truncated: expected 32000 samples, got 12"),
-        ("b.wav", "decode", "truncated: expected 16000 samples, got 7"),
-        ("it's.wav", "probe", "empty file"),
-    )
+    failure("a.wav", "decode", "truncated: expected 32000 samples, got 12"),
+    failure("b.wav", "decode", "truncated: expected 16000 samples, got 7"),
+    failure("it's.wav", "probe", "empty file"),
 ]
 
 

@@ -3,8 +3,6 @@
 import json
 import random
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,27 +23,8 @@ from pipeline.store.index import build_index
 from pipeline.store.manifest import Manifest, load_manifest, save_manifest
 from pipeline.store.schema import content_schema
 from pipeline.store.writer import PartWriter
-from tests.conftest import write_clips
+from tests.jobs.command import latentmill
 from tests.jobs.stores import make_mels
-
-COMMAND = [sys.executable, "-c", "from jobs.cli import main; main()"]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `source/` and the finished `store/` of it, one file of which is broken."""
-    folder = tmp_path_factory.mktemp("verify")
-    write_clips(folder / "source", 6)
-    (folder / "source" / "broken.wav").write_text("no recording")
-    make_mels(folder / "source", folder / "store")
-    return folder
-
-
-@pytest.fixture
-def store(made: Path, tmp_path: Path) -> Path:
-    """A copy of the store, to be damaged."""
-    shutil.copytree(made / "store", tmp_path / "store")
-    return tmp_path / "store"
 
 
 def verify(store: Path) -> Verification:
@@ -307,18 +286,15 @@ def test_what_is_no_store(tmp_path: Path) -> None:
 
 
 def test_exit_codes(store: Path, tmp_path: Path) -> None:
-    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False)
-
-    sound = run("verify", store)
+    sound = latentmill("verify", store)
     assert sound.returncode == 0
     assert "mel, complete, sound" in sound.stdout
     path = part_files(store)[0]
     path.write_bytes(path.read_bytes()[:-1])
-    broken = run("verify", store, "--json")
+    broken = latentmill("verify", store, "--json")
     assert broken.returncode == 4
     assert json.loads(broken.stdout)["findings"][0]["file"] == f"data/{path.name}"
-    nothing = run("verify", tmp_path / "nowhere")
+    nothing = latentmill("verify", tmp_path / "nowhere")
     assert nothing.returncode == 2
     assert "not a store" in nothing.stderr
-    assert run("verify", store, "--recompute", 2).returncode == 2
+    assert latentmill("verify", store, "--recompute", 2).returncode == 2

@@ -93,10 +93,10 @@ def test_a_worker_that_knows_no_microbatch_has_the_jobs(tmp_path: Path) -> None:
 
 
 def test_a_block_that_fits_in_no_size_is_tried_again_in_smaller_ones() -> None:
-    failures = read_failures(compute(CopySpec(room=1), block_of(3, failed=0)))
+    failures = read_failures(compute(CopySpec(room=0), block_of(3, failed=0)))
     assert failures[0] is not None
     assert failures[0].stage == "decode"
     for failure in failures[1:]:
         assert failure is not None
         assert (failure.stage, failure.error_type, failure.isolate) == ("model", "NoMemoryError", True)
-        assert failure.reason.startswith("out of memory even with 2 rows at once (8 is the job's microbatch)")
+        assert failure.reason.startswith("out of memory even with one row at a time (8 is the job's microbatch)")

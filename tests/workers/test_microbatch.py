@@ -76,6 +76,7 @@ class Device:
         (8, 3, 3, [8, 8, 4, 2, 2], [2] * 3),
         (6, 3, 7, [6, 6, 3, 3, 3], [3] * 7),
         (3, 2, 3, [3, 3, 2, 2], [2] * 3),
+        (3, 1, 2, [3, 3, 2, 1, 1], [1] * 2),
     ],
 )
 def test_what_does_not_fit_is_tried_again_and_then_halved(
@@ -110,9 +111,9 @@ def test_rows_before_the_first_that_did_not_fit_keep_their_size() -> None:
 
 def test_what_never_fits_says_so_with_its_numbers() -> None:
     with pytest.raises(
-        NoMemoryError, match=r"out of memory even with 2 rows at once \(8 is the job's microbatch\): out"
+        NoMemoryError, match=r"out of memory even with one row at a time \(8 is the job's microbatch\): out"
     ):
-        in_microbatches(Device(1), torch.zeros(3, 1), size=8)
+        in_microbatches(Device(0), torch.zeros(3, 1), size=8)
 
 
 def test_tensors_of_the_failed_attempt_are_gone_before_the_next() -> None:
@@ -195,4 +196,4 @@ def test_memory_that_really_runs_out_changes_no_bit() -> None:
     assert report["undisturbed"] == [8]
     assert min(report["sizes"]) < 8
     assert report["equal"]
-    assert "out of memory even with 2 rows at once" in report["error"]
+    assert "out of memory even with one row at a time" in report["error"]

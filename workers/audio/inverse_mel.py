@@ -15,7 +15,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from workers.audio.mel_filterbank import mel_filterbank
+from workers.audio.mel_filterbank import filterbank_of
 from workers.audio.mel_spec import MelSpec
 
 # Frames that a CPU solves at once, to stay in its cache.
@@ -86,13 +86,4 @@ def _solve(bands: Tensor, filters: Tensor, floor: float, num_iterations: int) ->
 @lru_cache(maxsize=16)
 def _filters(spec: MelSpec, device: torch.device) -> Tensor:
     """Mel filters float32 [F, n_mels] on the device."""
-    filters = mel_filterbank(
-        sample_rate=spec.sample_rate,
-        n_fft=spec.n_fft,
-        n_mels=spec.n_mels,
-        f_min_hz=spec.f_min_hz,
-        f_max_hz=spec.f_max_hz,
-        scale=spec.mel_scale,
-        norm=spec.mel_norm,
-    )
-    return torch.from_numpy(filters).to(device, torch.float32)
+    return torch.from_numpy(filterbank_of(spec)).to(device, torch.float32)

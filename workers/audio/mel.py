@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from workers.audio.level import remove_mean, scale_to_loudness, scale_to_peak
-from workers.audio.mel_filterbank import mel_filterbank
+from workers.audio.mel_filterbank import filterbank_of
 from workers.audio.mel_spec import MelSpec
 
 
@@ -83,13 +83,4 @@ def _window_and_filters(spec: MelSpec, device: torch.device) -> tuple[Tensor, Te
     window = torch.hann_window(spec.win_length, periodic=True, dtype=torch.float64)
     margin = spec.n_fft - spec.win_length
     window = functional.pad(window, (margin // 2, margin - margin // 2))
-    filters = mel_filterbank(
-        sample_rate=spec.sample_rate,
-        n_fft=spec.n_fft,
-        n_mels=spec.n_mels,
-        f_min_hz=spec.f_min_hz,
-        f_max_hz=spec.f_max_hz,
-        scale=spec.mel_scale,
-        norm=spec.mel_norm,
-    )
-    return window.to(device), torch.from_numpy(filters).to(device)
+    return window.to(device), torch.from_numpy(filterbank_of(spec)).to(device)

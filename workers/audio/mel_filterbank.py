@@ -5,6 +5,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from workers.audio.mel_spec import MelSpec
+
 # Slaney's Auditory Toolbox (Interval Technical Report 1998-010): linear below 1 kHz, then 27 steps per factor 6.4.
 _SLANEY_HZ_PER_MEL = 200.0 / 3.0
 _SLANEY_BREAK_HZ = 1000.0
@@ -49,6 +51,19 @@ def mel_filterbank(
     if norm == "slaney":
         weights *= 2.0 / (edge_hz[2:] - edge_hz[:-2])
     return np.ascontiguousarray(weights)
+
+
+def filterbank_of(spec: MelSpec) -> NDArray[np.float64]:
+    """The filters of a front end: float64 [n_fft // 2 + 1, n_mels]."""
+    return mel_filterbank(
+        sample_rate=spec.sample_rate,
+        n_fft=spec.n_fft,
+        n_mels=spec.n_mels,
+        f_min_hz=spec.f_min_hz,
+        f_max_hz=spec.f_max_hz,
+        scale=spec.mel_scale,
+        norm=spec.mel_norm,
+    )
 
 
 def hz_to_mel(frequency_hz: NDArray[np.float64], scale: Literal["slaney", "htk"]) -> NDArray[np.float64]:

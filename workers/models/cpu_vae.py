@@ -1,14 +1,10 @@
 """VAEs on a CPU: the same bits for any number of threads and any neighbours."""
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
 from workers.models.pieces import Pieces
-
-if TYPE_CHECKING:
-    from workers.models.vae import VAE
+from workers.models.vae import VAE
 
 
 class CpuVae:
@@ -19,7 +15,7 @@ class CpuVae:
         rows_at_once: Rows in a piece.
     """
 
-    def __init__(self, vae: "VAE", *, rows_at_once: int) -> None:
+    def __init__(self, vae: VAE, *, rows_at_once: int) -> None:
         self._vae = vae
         self._pieces = Pieces(rows_at_once)
 

@@ -35,7 +35,7 @@ class Pieces:
 
     def map(self, compute: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
         """Compute rows [n, ...] → [n, ...], n >= 1."""
-        size = min(self._size, len(rows))
+        size = min(self._size, max(len(rows), 2))  # a row alone takes other kernels than one of two
         # Copies: libraries may choose their kernels by a piece's place in memory.
         pieces = [piece.clone() for piece in microbatches(rows, size)]
         num_threads = torch.get_num_threads()

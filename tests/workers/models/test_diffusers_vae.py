@@ -6,7 +6,7 @@ import torch
 
 from workers.models.diffusers_vae import DiffusersVAE
 from workers.models.diffusers_vae_spec import DiffusersVaeSpec
-from workers.models.vae import load_vae
+from workers.models.load_vae import load_vae
 
 CPU = torch.device("cpu")
 

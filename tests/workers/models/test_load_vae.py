@@ -7,7 +7,8 @@ import torch
 
 from workers.models.audio_vae_spec import AudioVaeSpec
 from workers.models.diffusers_vae_spec import DiffusersVaeSpec
-from workers.models.vae import VAE, load_vae
+from workers.models.load_vae import load_vae
+from workers.models.vae import VAE
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 
