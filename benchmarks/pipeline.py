@@ -5,8 +5,8 @@ Contestants, on the same files, the same weights and the same precision:
 - `pipeline`: `run_job`, Ray and store included. Its steady rate: two jobs, one with an eighth of the units on top of
   which the other has all, and the difference of their units over the difference of their times. Start-up and what is
   decoded ahead during it cancel out.
-- `bare loop`: one process, our own decoding and worker: a pool of threads decodes ahead (one per core) while the model
-  runs with a torch thread per core. Nothing is stored. This is what the machine can do at most.
+- `bare loop`: one process, our own decoding and worker: a pool of threads decodes ahead (one per core, unguarded) while
+  the model runs with a torch thread per core. Nothing is stored.
 - `per-file script`: soundfile, torchaudio's resampler and mel, diffusers one clip at a time in float32, np.save.
 
 Usage: python -m benchmarks.pipeline [--quick]
@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 import torchaudio
 from diffusers import AutoencoderKL
@@ -37,9 +38,12 @@ from jobs.prepare import prepare
 from jobs.run import run_job
 from pipeline.blocks import form_blocks
 from pipeline.cluster import Resources
-from pipeline.decode import WAVEFORM, decode_block
+from pipeline.decode import WAVEFORM
 from pipeline.model_stage import as_batch
 from pipeline.progress import Silent
+from workers.audio.decode_spec import DecodeSpec
+from workers.media.decode import Span, decode_units
+from workers.media.errors import MediaError
 
 ROUNDS = 3
 THREADS = len(os.sched_getaffinity(0))
@@ -116,7 +120,7 @@ def run_bare_loop(job: EncodeJob) -> float:
     blocks = form_blocks(prepared.plan.table(), 4 * job.microbatch)
 
     def decode(block: Any) -> Any:
-        return decode_block(block, prepared.work.decode)
+        return decode_in_this_process(block, prepared.work.decode)
 
     def compute(decoded: Any) -> int:
         samples, channels = decoded["_bucket_samples"][0].as_py(), decoded["_bucket_channels"][0].as_py()
@@ -128,6 +132,21 @@ def run_bare_loop(job: EncodeJob) -> float:
         started = time.perf_counter()
         done = sum(compute(decoded) for decoded in ahead(pool, decode, blocks, 2 * THREADS))
         return done / (time.perf_counter() - started)
+
+
+def decode_in_this_process(block: pa.Table, spec: DecodeSpec) -> pa.Table:
+    """`decode_block` as a plain loop would have it: with nothing between the decoder and this process."""
+    shape = (block.num_rows, block["_bucket_channels"][0].as_py(), block["_bucket_samples"][0].as_py())
+    waveforms = np.zeros(shape, np.float32)
+    columns = (block[name].to_pylist() for name in ("_path", "_member", "_start_sample", "_num_samples"))
+    units = [(path, member, Span(start, length)) for path, member, start, length in zip(*columns, strict=True)]
+    for row, decoded in enumerate(decode_units(units, spec=spec)):
+        if isinstance(decoded, MediaError):
+            raise decoded
+        waveforms[row, :, : decoded.shape[1]] = decoded
+    data = [None, pa.py_buffer(waveforms)]
+    column = pa.FixedSizeBinaryArray.from_buffers(pa.binary(waveforms[0].nbytes), block.num_rows, data)
+    return block.append_column(WAVEFORM, column)
 
 
 def ahead(pool: ThreadPoolExecutor, task: Callable[[Any], Any], items: list[Any], depth: int) -> Iterator[Any]:

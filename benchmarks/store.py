@@ -28,8 +28,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.store import LatentStore
+from pipeline.store.columns import tensor_arrays
 from pipeline.store.schema import store_schema
-from pipeline.store.tensors import tensor_arrays
 from pipeline.store.writer import PartWriter
 from workers.tensor_column import TensorColumn
 

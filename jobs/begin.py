@@ -1,5 +1,7 @@
 """Beginning a store, or going on with one: all that is checked and written before the first pass."""
 
+import os
+
 import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
@@ -8,13 +10,14 @@ from jobs.base import RUNNING_FIELDS
 from jobs.environment import environment
 from jobs.identity import check_same_columns, check_same_job, recorded_spec
 from jobs.prepare import Prepared, save_plan
-from pipeline.claim import CLAIM
-from pipeline.pending import pending_units
-from pipeline.quarantine import quarantined_ids, release
+from pipeline.decode import MAY_PASS
+from pipeline.pending import in_both, pending_units
+from pipeline.quarantine import quarantined_ids, read_quarantine, release
 from pipeline.store import location
 from pipeline.store.index import committed_ids, is_index_current
 from pipeline.store.manifest import Manifest, load_manifest, save_manifest
 from pipeline.store.removal import remove_units
+from workers.files import is_uri
 
 ORPHAN_SECONDS = 3600.0
 """Temporaries of killed writers are swept up once they are this old."""
@@ -37,7 +40,7 @@ def check_store(prepared: Prepared, *, prune: bool) -> Manifest | None:
     try:
         manifest = load_manifest(store)
     except (FileNotFoundError, ValueError) as error:
-        if _names_in(store) <= {location.LOGS, CLAIM}:
+        if _names_in(store) <= {location.LOGS, location.CLAIM}:
             return None
         recorded = recorded_spec(store) or {}
         if {name: recorded[name] for name in recorded if name not in RUNNING_FIELDS} == prepared.job.content():
@@ -50,7 +53,7 @@ def check_store(prepared: Prepared, *, prune: bool) -> Manifest | None:
             (changes.unreadable, "whose file cannot be read now"),
             (changes.gone, "gone from the source"),
         ):
-            lost = _in_both(units, committed_ids(store)) if len(units) else units
+            lost = in_both(units, committed_ids(store)) if len(units) else units
             if len(lost):
                 raise ValueError(
                     f"source: {len(lost):,} stored unit(s) are of recordings {what}, such as {lost[0].as_py()!r};"
@@ -62,8 +65,8 @@ def check_store(prepared: Prepared, *, prune: bool) -> Manifest | None:
 def begin_store(prepared: Prepared, manifest: Manifest | None, *, prune: bool, retry_quarantined: bool) -> Manifest:
     """Writes manifest and spec, takes out what no longer counts, then writes the plan.
 
-    The manifest comes first, so that a kill on the way leaves a folder that is known for a store, and the plan last, so
-    that it leaves the change of the source to be found again.
+    The manifest comes first, so that a kill on the way leaves a folder that is known for an unfinished store, and the
+    plan last, so that it leaves the change of the source to be found again.
 
     Args:
         prepared: the job.
@@ -86,16 +89,23 @@ def begin_store(prepared: Prepared, manifest: Manifest | None, *, prune: bool, r
         spec = yaml.safe_dump(prepared.job.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
         location.atomic_write(location.join(store, location.JOB), spec.encode())
     outdated = _outdated(prepared, prune=prune)
+    again = quarantined_ids(store) if retry_quarantined else _available_again(prepared)
+    if len(outdated) or len(again) or not _is_as_finished(store, manifest):
+        manifest = _running(store, manifest)
     if len(outdated):
         remove_units(store, outdated)
-        release(store, outdated)
-    if retry_quarantined:
-        release(store, quarantined_ids(store))
+    release(store, pa.concat_arrays([outdated.cast(again.type), again]))
     save_plan(prepared)
-    if len(outdated) or not _is_as_finished(store, manifest) or pending_units(prepared.plan, store).num_rows:
-        manifest = manifest.revise(state="running")
-        save_manifest(store, manifest)
+    if manifest.state != "running" and pending_units(prepared.plan, store).num_rows:
+        manifest = _running(store, manifest)
     return manifest
+
+
+def _running(store: str, manifest: Manifest) -> Manifest:
+    """The manifest with that state, saved."""
+    running = manifest.revise(state="running")
+    save_manifest(store, running)
+    return running
 
 
 def _is_as_finished(store: str, manifest: Manifest) -> bool:
@@ -104,9 +114,18 @@ def _is_as_finished(store: str, manifest: Manifest) -> bool:
     return complete and manifest.totals.num_quarantined == len(quarantined_ids(store))
 
 
+def _available_again(prepared: Prepared) -> pa.Array:
+    """Quarantined units whose file, or whose store, was not there when it was read, and may be there now."""
+    table = read_quarantine(prepared.job.output)
+    away = table.filter(pc.is_in(table["error_type"], value_set=pa.array(sorted(MAY_PASS))))["sample_id"]
+    units = prepared.plan.filter(prepared.plan.named(away.combine_chunks().cast(pa.large_string())))
+    rows = zip(units["sample_id"].to_pylist(), units["_path"].to_pylist(), strict=True)
+    return pa.array([name for name, path in rows if is_uri(path) or os.access(path, os.R_OK)], pa.large_string())
+
+
 def _names_in(store: str) -> set[str]:
     # a claim that was half-written is left out
-    return {name for name in location.list_names(store) if not name.startswith(f".{CLAIM}.")}
+    return {name for name in location.list_names(store) if not name.startswith(f".{location.CLAIM}.")}
 
 
 def _outdated(prepared: Prepared, *, prune: bool) -> pa.Array:
@@ -114,11 +133,5 @@ def _outdated(prepared: Prepared, *, prune: bool) -> pa.Array:
     changes, store = prepared.changes, prepared.job.output
     lost = pa.concat_arrays([changes.unreadable, changes.gone])
     if not prune and len(lost):
-        lost = _in_both(lost, quarantined_ids(store))
+        lost = in_both(lost, quarantined_ids(store))
     return pa.concat_arrays([changes.changed, lost])
-
-
-def _in_both(units: pa.Array, others: pa.Array) -> pa.Array:
-    """Those of `units` that are among `others`, which may be many more."""
-    shared = others.filter(pc.is_in(others, value_set=units.cast(others.type))).cast(units.type)
-    return units.filter(pc.is_in(units, value_set=shared))

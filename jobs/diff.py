@@ -13,10 +13,11 @@ from jobs.recorded import recorded_manifest
 from jobs.spec_error import SpecError
 from pipeline.progress import Progress, Silent
 from pipeline.store.compare import Difference, gather_digests, match_ids
+from pipeline.store.duplicates import ConflictingUnitsError, first_rows_only
 from pipeline.store.index import Units, list_parts, locate_units
 from pipeline.store.part import DamagedPartError
 from pipeline.store.reader import LatentStore
-from pipeline.store.schema import NOT_DIGESTED
+from pipeline.store.schema import undigested
 
 EXAMPLES = 5
 SHOWN_CHARACTERS = 70
@@ -90,9 +91,10 @@ def diff_stores(first: str, second: str, progress: Progress | None = None, *, li
         progress.phase(f"comparing the digests of {len(matched.both[0]):,} units")
         digests = [gather_digests(store, one)[at] for store, one, at in zip(stores, units, matched.both, strict=True)]
         other = np.flatnonzero((digests[0] != digests[1]).any(axis=1))
-        ids = [name.as_py() for name in units[0].ids.take(pa.array(matched.both[0][other[:limit]]))]
+        different = matched.both[0][other]
+        ids = _some(units[0], different, limit)
         values = _compare_values(opened, ids, progress)
-    except DamagedPartError as error:
+    except (DamagedPartError, ConflictingUnitsError) as error:
         raise SpecError(f"{error}; `latentmill verify` tells all that is wrong") from error
     changed = differences(specs[0], specs[1])
     environments = [dict(manifest.environment) for manifest in manifests]
@@ -110,7 +112,7 @@ def diff_stores(first: str, second: str, progress: Progress | None = None, *, li
         only=(_some(units[0], matched.only_first), _some(units[1], matched.only_second)),
         num_both=len(matched.both[0]),
         num_different=len(other),
-        different=ids[:EXAMPLES],
+        different=_some(units[0], different),
         num_compared=len(ids),
         columns=_pairs(*(_described_columns(store) for store in opened)) if all(map(len, units)) else {},
         values=values,
@@ -119,14 +121,13 @@ def diff_stores(first: str, second: str, progress: Progress | None = None, *, li
 
 def _sound_units(store: str) -> Units:
     """Where the units lie, without those rows that repeat another after a kill."""
-    from pipeline.store.duplicates import first_rows_only
-
     return first_rows_only(store, locate_units(store, list_parts(store)))
 
 
 def _compare_values(opened: list[LatentStore], ids: list[str], progress: Progress) -> Difference:
     total = Difference()
-    shared = [name for name in opened[0].columns if name in opened[1].columns and name not in NOT_DIGESTED]
+    aside = undigested(opened[0].schema)
+    shared = [name for name in opened[0].columns if name in opened[1].columns and name not in aside]
     for start in range(0, len(ids), BATCH):
         progress.phase(f"comparing the values of {len(ids):,} units that differ", f"{start:,} done")
         some = ids[start : start + BATCH]
@@ -145,10 +146,10 @@ def _rows(store: LatentStore, ids: list[str], columns: list[str]) -> list[dict[s
 
 
 def _described_columns(store: LatentStore) -> dict[str, str]:
-    found = {}
+    found, aside = {}, undigested(store.schema)
     for field in store.schema:
         tensor = store.tensors.get(field.name)
-        if field.name not in NOT_DIGESTED:
+        if field.name not in aside:
             found[field.name] = (
                 str(field.type) if tensor is None else f"{tensor.dtype} {list(tensor.shape) or 'varying'}"
             )
@@ -163,8 +164,8 @@ def _is_running(name: str) -> bool:
     return name.partition(".")[0] in RUNNING_FIELDS
 
 
-def _some(units: Units, positions: NDArray[np.int64]) -> list[str]:
-    return [name.as_py() for name in units.ids.take(pa.array(positions[:EXAMPLES]))]
+def _some(units: Units, positions: NDArray[np.int64], limit: int = EXAMPLES) -> list[str]:
+    return [name.as_py() for name in units.ids.take(pa.array(positions[:limit]))]
 
 
 def describe_difference(found: StoreDifference) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from jobs.failures import FailureGroup, describe_failures, group_failures
+from jobs.recorded import recorded_manifest
 from jobs.spec_error import SpecError, as_spec_error
 from jobs.summary import format_bytes
 from pipeline.claim import read_holder
@@ -17,8 +18,8 @@ from pipeline.quarantine import read_quarantine
 from pipeline.saved_plan import open_plan
 from pipeline.store import location
 from pipeline.store.index import list_parts
-from pipeline.store.manifest import load_manifest
 from pipeline.store.reader import LatentStore
+from pipeline.store.schema import audio_rates
 
 _STATES = {
     "complete": "complete",
@@ -33,7 +34,7 @@ def store_status(store: str) -> dict[str, Any]:
     Raises:
         SpecError: there is no store.
     """
-    manifest = _manifest(store)
+    manifest = recorded_manifest(store)
     with as_spec_error():
         plan = open_plan(store)
     quarantine = read_quarantine(store)
@@ -72,9 +73,9 @@ def _holder(store: str) -> str | None:
 
 def describe_status(status: dict[str, Any]) -> str:
     """A screen of text for a person."""
-    complete = not status["num_pending"]
+    lost = status["state"] == "complete" and status["num_pending"]  # part files were taken away since
     lines = [
-        f"{status['store']}: {status['kind']}, {_STATES[status['state'] if complete else 'running']}",
+        f"{status['store']}: {status['kind']}, {_STATES['running' if lost else status['state']]}",
         f"  stored   {status['num_stored']:,} of {status['num_units']:,} units,"
         f" {format_duration(status['audio_seconds'])} of audio,"
         f" {format_bytes(status['num_bytes'])} in {status['num_parts']:,} file(s)",
@@ -99,7 +100,7 @@ def unit_facts(store: str, sample_id: str) -> dict[str, Any]:
     Raises:
         SpecError: there is no store, or no such unit in it.
     """
-    _manifest(store)
+    recorded_manifest(store)
     opened = LatentStore(store)
     if sample_id not in opened:
         failed = read_quarantine(store)
@@ -110,8 +111,13 @@ def unit_facts(store: str, sample_id: str) -> dict[str, Any]:
         near = ids.filter(pc.starts_with(ids, sample_id.partition("#")[0]))[:3].to_pylist() or ids[:3].to_pylist()
         raise SpecError(f"{store}: no unit {sample_id!r}; there are, for example: {', '.join(near)}")
     facts: dict[str, Any] = {}
+    sounds = audio_rates(opened.schema)
     for name, value in opened.by_id(sample_id).items():
-        facts[name] = _tensor_facts(value) if isinstance(value, np.ndarray) else value
+        if name in sounds:
+            rate, channels = sounds[name]
+            facts[name] = {"num_bytes": len(value["bytes"]), "sample_rate": rate, "num_channels": channels}
+        else:
+            facts[name] = _tensor_facts(value) if isinstance(value, np.ndarray) else value
     return facts
 
 
@@ -124,6 +130,8 @@ def describe_unit(facts: dict[str, Any]) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, dict) and "shape" in value:
         return "{dtype} {shape}  min {min:.4g}  mean {mean:.4g}  max {max:.4g}  std {std:.4g}".format(**value)
+    if isinstance(value, dict) and "sample_rate" in value:
+        return "FLAC of {num_bytes:,} bytes  {sample_rate} Hz  {num_channels} channel(s)".format(**value)
     return value.hex() if isinstance(value, bytes) else str(value)
 
 
@@ -137,9 +145,3 @@ def _tensor_facts(tensor: np.ndarray[Any, np.dtype[Any]]) -> dict[str, Any]:
         "max": float(values.max()),
         "std": float(values.std()),
     }
-
-
-def _manifest(store: str) -> Any:
-    if not location.exists(location.join(store, location.MANIFEST)):
-        raise SpecError(f"{store}: not a store (it has no {location.MANIFEST})")
-    return load_manifest(store)

@@ -21,13 +21,21 @@ from pipeline.saved_plan import save_plan as save_units
 from pipeline.source import list_source
 from pipeline.source.fingerprint import fingerprint
 from pipeline.store import location
+from pipeline.store.columns import column_bytes
 from pipeline.store.part import DamagedPartError, read_part_table
 from pipeline.store.schema import store_schema
 from pipeline.store.seal import write_sealed
-from pipeline.store.tensors import tensor_bytes
 from workers.guarded.limits import GuardLimits
 
 PROBES = "probes.parquet"
+PLAN_LOST = (
+    "the plan of the last run is lost or damaged, so that recordings that changed since then cannot be told;"
+    " `latentmill verify STORE --recompute 1` finds them"
+)
+LISTED_LENGTHS = (
+    "lengths come from source.duration_column and no header is read, so recordings that were replaced since the last"
+    " run are not noticed; `latentmill verify STORE --recompute 1` finds them"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +70,9 @@ class Prepared:
 
     @property
     def stored_bytes(self) -> int:
-        """Bytes of the largest unit's tensors as they are stored."""
+        """Bytes of the largest unit as it is stored; at most, where sounds are compressed."""
         return max(
-            sum(tensor_bytes(column) for column in self.work.worker.outputs(samples, channels))
+            sum(column_bytes(column) for column in self.work.worker.outputs(samples, channels))
             for samples, channels in self.plan.shapes
         )
 
@@ -118,6 +126,11 @@ def prepare(job: Job, resources: Resources, progress: Progress) -> Prepared:
     metadata = pa.schema([field for field in plan.schema if field.name not in UNIT_COLUMNS.names])
     progress.phase("comparing with what is stored")
     done = find_done(job.output, plan)
+    if any(map(len, done.seeds.values())):
+        if listed_lengths:
+            notes += (LISTED_LENGTHS,)
+        elif old_plan is None or old_probes is None:
+            notes += (PLAN_LOST,)
     if plan is old_plan:
         changes = Changes(gone=done.outside(plan).cast(pa.string()))
     else:

@@ -22,10 +22,19 @@ from pipeline.progress import Progress
 from pipeline.saved_plan import open_plan
 from pipeline.seeds import unit_seed
 from pipeline.store import location
+from pipeline.store.columns import with_encoded_audio
 from pipeline.store.compare import Difference
 from pipeline.store.part import DamagedPartError, read_part_table
 from pipeline.store.reader import LatentStore
-from pipeline.store.schema import MICROBATCH, SAMPLE_ID, SHAPE_SUFFIX, has_varying_shape, store_schema, tensor_columns
+from pipeline.store.schema import (
+    MICROBATCH,
+    SAMPLE_ID,
+    SHAPE_SUFFIX,
+    has_varying_shape,
+    store_schema,
+    tensor_columns,
+    undigested,
+)
 
 BLOCK_BYTES = 64 << 20
 """Bound on the decoded audio that is held at a time."""
@@ -169,7 +178,8 @@ class Remaker:
         tensors = tensor_columns(schema)
         shapes = {output.name: output.shape for output in outputs}
         varying = {name for name in tensors if has_varying_shape(schema, name)}
-        names = [name for name in made.column_names if not name.startswith("_")]
+        made = with_encoded_audio(made, schema)
+        names = [name for name in made.column_names if not name.startswith("_") and name not in undigested(schema)]
         for failure, row in zip(read_failures(made), made.select(names).to_pylist(), strict=True):
             if failure is not None:
                 yield failure

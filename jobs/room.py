@@ -10,13 +10,13 @@ from pipeline.failure import StoreWriteError
 from pipeline.pending import pending_units
 from pipeline.planned import Plan
 from pipeline.store import location
-from pipeline.store.tensors import tensor_bytes
+from pipeline.store.columns import column_bytes
 
 
 def bytes_to_write(prepared: Prepared, units: Plan) -> int:
     """Bytes of the tensors that these units of the plan will give; those that cannot be read will give none."""
     return sum(
-        count * tensor_bytes(column)
+        count * column_bytes(column)
         for (samples, channels), count in units.filter(units.readable).shapes.items()
         for column in prepared.work.worker.outputs(samples, channels)
     )

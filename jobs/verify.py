@@ -19,16 +19,21 @@ from pipeline.saved_plan import UNITS
 from pipeline.store import location
 from pipeline.store.accounts import REBUILD_INDEX, Accounts, check_index, take_accounts
 from pipeline.store.digest import content_digest
+from pipeline.store.duplicates import ConflictingUnitsError
 from pipeline.store.index import list_parts
 from pipeline.store.inspection import FileFacts, Finding, PartFacts, inspect_part, inspect_table
 from pipeline.store.manifest import Manifest, check_manifest_seal, load_manifest
+from pipeline.store.part import DamagedPartError
 from pipeline.store.schema import SAMPLE_ID
 from pipeline.store.statistics import merge_sums, statistics_of
 from pipeline.store.strays import find_strays
 
 THREADS = 4
 """Parts that are in memory at a time."""
-REMAKE_PLAN = f"delete the folder {location.PLAN}/ and run the job again, which derives it anew"
+REMAKE_PLAN = (
+    f"delete the folder {location.PLAN}/ and run the job again, which derives it anew (if recordings may have changed"
+    " since, which only the old plan could tell, verify with --recompute 1 then)"
+)
 REMAKE_QUARANTINE = "delete it and run the job again, which tries its units again"
 REMAKE_MANIFEST = "restore it from a copy, or delete it and run the job again, which begins it anew around the data"
 
@@ -114,8 +119,11 @@ def verify_store(
     found.notes += find_strays(store)
     if remaker is not None and fraction is not None:
         there = pa.concat_arrays([part.ids for part in parts]).unique() if parts else pa.array([], pa.large_string())
-        found.recomputation = recompute(remaker, sample_ids(there, fraction, seed), progress)
-        found.findings += _told(found.recomputation, store)
+        try:
+            found.recomputation = recompute(remaker, sample_ids(there, fraction, seed), progress)
+            found.findings += _told(found.recomputation, store)
+        except (DamagedPartError, ConflictingUnitsError) as error:  # a finding already
+            found.notes.append(f"no unit was made again, since the store cannot be read: {error}")
     found.seconds = monotonic() - started
     return found
 

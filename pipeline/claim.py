@@ -28,8 +28,6 @@ from pipeline.holder import Holder
 from pipeline.store import location
 from workers.files.uri import is_uri
 
-CLAIM = "claim.json"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
@@ -113,7 +111,7 @@ class Claim:
         with suppress(OSError), _folder_lock(self._store):
             holder = read_holder(self._store)
             if holder is not None and holder.token == self._holder.token:
-                location.remove(location.join(self._store, CLAIM))
+                location.remove(location.join(self._store, location.CLAIM))
             _remove_empty(self._made)
 
     def _keep(self) -> None:
@@ -140,7 +138,7 @@ class Claim:
         with _folder_lock(self._store):
             holder = read_holder(self._store)
             if holder is None:
-                return f"its {CLAIM} is gone, as if the output had been removed or moved"
+                return f"its {location.CLAIM} is gone, as if the output had been removed or moved"
             if holder.token != self._holder.token:
                 return f"it was taken over by {holder.describe()}"
             _write(self._store, self._holder.refresh())
@@ -178,7 +176,7 @@ def read_holder(store: str) -> Holder | None:
     Raises:
         ValueError: what is there is not a claim; the message says what to do.
     """
-    path = location.join(store, CLAIM)
+    path = location.join(store, location.CLAIM)
     try:
         content = location.read_bytes(path)
     except FileNotFoundError:
@@ -225,7 +223,7 @@ def _refusal(store: str, holder: Holder) -> str:
 
 
 def _write(store: str, holder: Holder) -> None:
-    location.atomic_write(location.join(store, CLAIM), holder.model_dump_json(indent=2).encode())
+    location.atomic_write(location.join(store, location.CLAIM), holder.model_dump_json(indent=2).encode())
 
 
 def _make_folder(store: str) -> list[str]:

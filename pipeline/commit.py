@@ -8,6 +8,7 @@ import pyarrow as pa
 from pipeline.failure import healthy, read_failures
 from pipeline.quarantine import Failure, write_quarantine
 from pipeline.store import location
+from pipeline.store.columns import with_encoded_audio
 from pipeline.store.writer import PartWriter
 
 
@@ -96,7 +97,8 @@ class Commit:
         if not good.num_rows:
             return receipt
         content = [name for name in self._schema.names if name in good.column_names]
-        part = PartWriter(self._store, self._schema).commit(good.select(content))
+        table = with_encoded_audio(good.select(content), self._schema)
+        part = PartWriter(self._store, self._schema).commit(table)
         return replace(receipt, num_units=part.num_units, audio_seconds=part.audio_seconds, num_bytes=part.num_bytes)
 
 

@@ -25,7 +25,9 @@ WAVEFORM = "_waveform"
 DECODER = "workers.media.decode:decode_units"
 
 NOT_THE_FILES_FAULT = frozenset({"StorageUnavailableError"})
-"""Errors of what holds the file; the unit is tried again later."""
+"""Errors of what holds the file; the unit is tried again in a later pass."""
+MAY_PASS = NOT_THE_FILES_FAULT | {"UnavailableFileError"}
+"""Errors that a later run may not meet; a run tries such units again where their file is there."""
 
 _guards: dict[tuple[int, GuardLimits], Guard] = {}
 """The guard of this process, kept from block to block. A forked process must not speak to its parent's child."""

@@ -1,9 +1,6 @@
 """The end of a job: proof that nothing is missing or there twice, then the index, the statistics and the digest."""
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from pipeline.pending import find_done
+from pipeline.pending import find_done, in_both
 from pipeline.planned import Plan
 from pipeline.quarantine import quarantined_ids, release
 from pipeline.store.digest import content_digest
@@ -28,7 +25,7 @@ def finish(store: str, plan: Plan, manifest: Manifest) -> Manifest:
         drop_duplicates(store)
         units = locate_units(store)
     write_index(store, units)
-    release(store, _in_both(quarantined_ids(store), units.ids))
+    release(store, in_both(quarantined_ids(store), units.ids))
     done = find_done(store, plan)
     missing, unplanned = plan.filter(~done.of(plan)), done.outside(plan)
     problems = []
@@ -56,8 +53,3 @@ def finish(store: str, plan: Plan, manifest: Manifest) -> Manifest:
     )
     save_manifest(store, finished)
     return finished
-
-
-def _in_both(first: pa.Array, second: pa.Array) -> pa.Array:
-    """What is in `first` and in `second`, which may be much the longer."""
-    return second.filter(pc.is_in(second, value_set=first)) if len(first) else first

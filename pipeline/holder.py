@@ -7,13 +7,14 @@ import secrets
 import shlex
 import socket
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
 from workers.spec import Spec
 
-_SECRETS = re.compile(r"(?<=://)[^/@\s]+@|(?<=\?)\S+")  # user:password@ of a URI, and what stands behind its ?
+_SECRETS = re.compile(r"(?<=://)\S+@|(?<=\?)\S+")  # user:pass/word@ of a URI, and what stands behind its ?
 
 
 class Holder(Spec):
@@ -46,13 +47,16 @@ class Holder(Spec):
     @classmethod
     def this_process(cls) -> Self:
         """A new holder for the process that asks."""
-        now = datetime.now(UTC)
+        now, pid = datetime.now(UTC), os.getpid()
+        started = None
+        with suppress(OSError):
+            started = _process_started(pid)
         return cls(
             token=secrets.token_hex(16),
             host=socket.gethostname(),
             process_space=_process_space(),
-            pid=os.getpid(),
-            process_started=_process_started(os.getpid()),
+            pid=pid,
+            process_started=started,
             user=_user(),
             command=command_line(sys.argv),
             since=now,
@@ -64,10 +68,13 @@ class Holder(Spec):
         return self.model_copy(update={"refreshed": datetime.now(UTC)})
 
     def lives(self) -> bool | None:
-        """Whether its process is there; None where that cannot be seen, as from another machine."""
+        """Whether its process is there; None where that cannot be seen: from another machine, or if /proc hides it."""
         if not self.process_space or self.process_space != _process_space() or self.process_started is None:
             return None
-        return _process_started(self.pid) == self.process_started
+        try:
+            return _process_started(self.pid) == self.process_started
+        except OSError:
+            return None if _is_there(self.pid) else False
 
     def silent_seconds(self) -> float:
         """Time since it last said that it lives, as far as the two clocks agree; negative where they do not."""
@@ -97,13 +104,26 @@ def _process_space() -> str:
 
 
 def _process_started(pid: int) -> int | None:
-    """Start time of a process; None if there is none of that number, or only its remains."""
-    try:
-        # The name, in parentheses, may hold spaces and parentheses of its own: what counts comes after the last one.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
+    """Start time of a process; None if only its remains are there.
+
+    Raises:
+        OSError: there is none of that number, or /proc does not show it: mounted with `hidepid`, it hides those of
+            other users, as if they did not exist.
+    """
+    # The name, in parentheses, may hold spaces and parentheses of its own: what counts comes after the last one.
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return None if fields[0] in "ZX" else int(fields[19])
+
+
+def _is_there(pid: int) -> bool:
+    """Whether there is a process of that number, which need not be the one that had it before."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True  # it is somebody else's
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True
 
 
 def _user() -> str:

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from pipeline.decode import WAVEFORM
 from pipeline.failure import BlockFailure, healthy, read_failures, with_failures
+from pipeline.store.columns import column_arrays
 from pipeline.store.schema import MICROBATCH
-from pipeline.store.tensors import tensor_arrays
-from workers.tensor_column import TensorColumn
+from workers.column import Column
+from workers.number_column import NumberColumn
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,8 +40,8 @@ class WorkerSpec(Protocol):
         """Rows that the worker computes at once, where memory allows."""
         ...
 
-    def outputs(self, num_samples: int, channels: int) -> tuple[TensorColumn, ...]:
-        """The tensors of a unit of `channels` × `num_samples`."""
+    def outputs(self, num_samples: int, channels: int) -> tuple[Column, ...]:
+        """What there is for a unit of `channels` × `num_samples`."""
         ...
 
 
@@ -91,9 +92,11 @@ class ModelStage:
         for column in columns:
             values = np.zeros((block.num_rows, *column.shape), column.dtype)
             if column.name in tensors:
-                _mark_nonfinite(column, computed := _cast(tensors[column.name], column), rows, failures)
+                computed = _cast(tensors[column.name], column)
+                if not isinstance(column, NumberColumn):  # a number may be undefined
+                    _mark_nonfinite(column, computed, rows, failures)
                 values[rows] = computed
-            for name, array in tensor_arrays(column, values, variable_length=self._variable_length).items():
+            for name, array in column_arrays(column, values, variable_length=self._variable_length).items():
                 result = result.append_column(name, array)
         return with_failures(result, failures)
 
@@ -113,13 +116,13 @@ def as_batch(block: pa.Table, channels: int, samples: int) -> dict[str, "Tensor"
         }
 
 
-def _cast(tensor: "Tensor", column: TensorColumn) -> NDArray[Any]:
+def _cast(tensor: "Tensor", column: Column) -> NDArray[Any]:
     with np.errstate(over="ignore"):  # what overflows becomes infinite, and is reported as such
         return tensor.numpy().astype(column.dtype, copy=False)
 
 
 def _mark_nonfinite(
-    column: TensorColumn,
+    column: Column,
     values: np.ndarray[Any, np.dtype[Any]],
     rows: NDArray[np.int64],
     failures: list[BlockFailure | None],

@@ -2,8 +2,8 @@
 
 A unit that kills its process takes its block along, and the blocks that wait for the same actor. What is pending after
 a pass goes again in blocks an eighth of the size; units that fail even alone, in two passes, of which the last brought
-no other unit through, are quarantined. If nothing at all comes through, the fault lies elsewhere, and no unit is
-quarantined for it.
+no other unit through, are quarantined. If nothing at all comes through, or nothing does any more, the fault lies
+elsewhere, and no unit is quarantined for it.
 """
 
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from pipeline.commit import Receipt, Suspect
+from pipeline.decode import NOT_THE_FILES_FAULT
 from pipeline.failure import PassError, StoreWriteError
 from pipeline.graph import Stages, build_graph, run_graph
 from pipeline.pending import pending_units
@@ -75,6 +76,7 @@ def run_passes(
         if lone >= LONE_PASSES and pending.num_rows == before:
             if pending.num_rows == num_at_first > MAX_GUILTY:
                 raise PassError(f"none of {num_at_first} units came through, not even alone; the log says why")
+            _raise_if_elsewhere(suspects, pending.num_rows, num_at_first)
             write_quarantine(store, [_failure(unit, suspects, lone) for unit in pending.table().to_pylist()])
             on_receipt(Receipt(num_quarantined=pending.num_rows))
             break
@@ -100,6 +102,18 @@ def _raise_if_alike(suspects: dict[str, Suspect], num_units: int) -> None:
     if len(suspects) == num_units and len(kinds) == 1:
         example = next(iter(suspects.values()))
         raise PassError(f"all {num_units} units failed alike: {example['error_type']}: {example['reason']}")
+
+
+def _raise_if_elsewhere(suspects: dict[str, Suspect], num_left: int, num_at_first: int) -> None:
+    """Stops where what is left failed, after others had come through, for something that broke meanwhile."""
+    silent = [suspect for suspect in suspects.values() if suspect["error_type"] in NOT_THE_FILES_FAULT]
+    if len(silent) > MAX_GUILTY:
+        raise PassError(f"{len(silent)} of {num_left} units that are left cannot be read: {silent[0]['reason']}")
+    num_dead = num_left - len(suspects)
+    if num_dead > max(MAX_GUILTY, num_at_first // 10):
+        raise PassError(
+            f"of {num_at_first} units, the process of {num_dead} died even where they were alone; the log says why"
+        )
 
 
 def _failure(unit: dict[str, object], suspects: dict[str, Suspect], attempts: int) -> Failure:

@@ -77,5 +77,10 @@ def pending_units(plan: Plan, store: str) -> Plan:
     return plan.filter(~find_done(store, plan).of(plan))
 
 
+def in_both(some: pa.Array, many: pa.Array) -> pa.Array:
+    """Those ids of `some` that are among `many`, which may be far more."""
+    return many.filter(pc.is_in(many, value_set=some.cast(many.type))).cast(some.type)
+
+
 def _without(ids: pa.Array, others: pa.ChunkedArray) -> pa.Array:
     return ids.filter(pc.invert(pc.is_in(ids, value_set=others.cast(ids.type))))

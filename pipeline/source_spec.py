@@ -29,7 +29,8 @@ class SourceSpec(Spec):
 
     duration_column: str | None = None
     """Column (or field) that says how many seconds of audio an item has. It is trusted, and no headers are read: for
-    sources of millions of files. A file that is shorter fails when its turn comes."""
+    sources of millions of files. A file that is shorter fails when its turn comes, and one that was replaced since the
+    last run is not noticed."""
 
     audio_column: str | None = None
     """Column of a Parquet table that holds the audio; found by itself if there is just one."""

@@ -20,23 +20,34 @@ from jobs.spec_error import SpecError
 from jobs.summary import Summary
 from pipeline.quarantine import read_quarantine
 from pipeline.store import LatentStore
+from tests.jobs.stores import run_in_a_loop
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
 TINY_VAE = {"kind": "audio_vae", "weights": "random", "base_channels": 8, "num_res_blocks": 1}
 
 
-def encode(source: Path, output: Path, *, prune: bool = False, **changes: Any) -> Summary:
-    """Runs a small encode job: 1-s units that overlap, tiny random VAE."""
+def encode_job(source: Path, output: Path, **changes: Any) -> EncodeJob:
+    """A small encode job: 1-s units that overlap, tiny random VAE."""
     spec: dict[str, Any] = {
         "source": {"path": str(source)},
         "output": str(output),
         "segment": {"length_seconds": 1.024, "hop_seconds": 0.768},
         "model": TINY_VAE,
         "microbatch": 4,
-        "placement": {"units_per_block": 8, "threads_per_actor": 1},
+        "placement": {"actors": 1, "units_per_block": 8, "threads_per_actor": 1},
     }
-    return run_job(EncodeJob.model_validate({**spec, **changes}), prune=prune)
+    return EncodeJob.model_validate({**spec, **changes})
+
+
+def encode(source: Path, output: Path, **changes: Any) -> Summary:
+    """Runs it on Ray."""
+    return run_job(encode_job(source, output, **changes))
+
+
+def encode_in_a_loop(source: Path, output: Path, **changes: Any) -> Summary:
+    """Runs it in this process, where Ray makes no difference."""
+    return run_in_a_loop(encode_job(source, output, **changes))
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +110,8 @@ def test_other_tools_read_the_files(store: Path) -> None:
 @pytest.mark.parametrize(
     "placement",
     [
-        {"actors": 3, "units_per_block": 8, "threads_per_actor": 1},
-        {"units_per_block": 3, "threads_per_actor": 2},
-        {"units_per_block": 5, "units_per_file": 1000},
+        {"actors": 3, "units_per_block": 5, "threads_per_actor": 1},
+        {"actors": 1, "units_per_block": 3, "threads_per_actor": 2, "units_per_file": 1000},
     ],
 )
 def test_placement_does_not_change_a_byte(store: Path, clips: Path, tmp_path: Path, placement: dict[str, Any]) -> None:
@@ -115,7 +125,7 @@ def test_the_order_of_listing_does_not_change_a_byte(store: Path, clips: Path, t
     header, *rows = (clips / "captions.csv").read_text().splitlines()
     random.Random(3).shuffle(rows)
     (shuffled / "captions.csv").write_text("\n".join([header, *rows]))
-    encode(shuffled / "captions.csv", tmp_path / "store")
+    encode_in_a_loop(shuffled / "captions.csv", tmp_path / "store")
     assert digest(tmp_path / "store") == digest(store)
 
 
@@ -133,44 +143,17 @@ def test_the_stores_own_spec_makes_the_same_store(store: Path, tmp_path: Path) -
     assert digest(tmp_path / "again") == digest(store)
 
 
-def test_new_files_are_added_and_old_ones_kept(make_clips: Callable[..., Path], tmp_path: Path) -> None:
-    folder = make_clips(4)
-    first = encode(folder, tmp_path / "store")
-    soundfile.write(folder / "new.wav", np.sin(np.arange(8000) / 20), 8000)
-    second = encode(folder, tmp_path / "store")
-    assert (second.num_kept, second.num_new) == (first.num_new, 1)
-    encode(folder, tmp_path / "fresh")
-    assert digest(tmp_path / "store") == digest(tmp_path / "fresh")
-
-
-def test_changed_and_vanished_files_are_followed(make_clips: Callable[..., Path], tmp_path: Path) -> None:
-    folder = make_clips(5)
-    (folder / "late.wav").write_text("not yet a recording")
-    generous = {"limits": {"max_failed_fraction": 1}}
-    encode(folder, tmp_path / "store", **generous)
-    kept = LatentStore(tmp_path / "store").by_id("high/clip_004.wav#0", ["row_digest"])
-    (folder / "high/clip_000.wav").unlink()
-    soundfile.write(folder / "low/clip_001.flac", np.sin(np.arange(40_000) / 9), 44_100)
-    soundfile.write(folder / "late.wav", np.sin(np.arange(9000) / 9), 8000)
-    with pytest.raises(SpecError, match=r"gone from the source, such as 'high/clip_000.wav#0'.*--prune"):
-        encode(folder, tmp_path / "store", **generous)
-    assert encode(folder, tmp_path / "store", prune=True, **generous).manifest.totals.num_quarantined == 0
-    encode(folder, tmp_path / "fresh")
-    assert digest(tmp_path / "store") == digest(tmp_path / "fresh")
-    assert LatentStore(tmp_path / "store").by_id("high/clip_004.wav#0", ["row_digest"]) == kept
-
-
 def test_a_new_caption_is_stored_and_a_new_column_refused(make_clips: Callable[..., Path], tmp_path: Path) -> None:
     folder = make_clips(3)
     manifest = folder / "captions.csv"
-    encode(manifest, tmp_path / "store")
+    encode_in_a_loop(manifest, tmp_path / "store")
     manifest.write_text(manifest.read_text().replace("a chord, number 2", "a better caption"))
-    assert encode(manifest, tmp_path / "store").num_new > 0
+    assert encode_in_a_loop(manifest, tmp_path / "store").num_new > 0
     assert LatentStore(tmp_path / "store").by_id("high/clip_002.wav#0")["caption"] == "a better caption"
     lines = manifest.read_text().splitlines()
     manifest.write_text("\n".join([lines[0] + ",mood", *(line + ",calm" for line in lines[1:])]))
     with pytest.raises(SpecError, match=r"columns are not those of .*\n  mood: \(unset\) → string"):
-        encode(manifest, tmp_path / "store")
+        encode_in_a_loop(manifest, tmp_path / "store")
 
 
 def test_another_spec_is_refused_field_by_field(store: Path, clips: Path) -> None:
@@ -182,7 +165,7 @@ def test_another_spec_is_refused_field_by_field(store: Path, clips: Path) -> Non
 
 def test_bad_files_cost_their_own_rows_alone(make_clips: Callable[..., Path], tmp_path: Path) -> None:
     folder = make_clips(8)
-    encode(folder / "captions.csv", tmp_path / "clean")
+    encode_in_a_loop(folder / "captions.csv", tmp_path / "clean")
     rng = np.random.default_rng(0)
     soundfile.write(folder / "cut.flac", rng.uniform(-0.5, 0.5, 48_000), 16_000)
     whole = (folder / "cut.flac").read_bytes()
@@ -216,37 +199,51 @@ def test_bad_files_cost_their_own_rows_alone(make_clips: Callable[..., Path], tm
         assert expected["latent_mean"].tobytes() == got["latent_mean"].tobytes()
         assert expected["latent_logvar"].tobytes() == got["latent_logvar"].tobytes()
 
-    strict = encode(folder / "captions.csv", tmp_path / "store", limits={"max_failed": 2, "max_failed_fraction": 1})
+    strict = encode_in_a_loop(
+        folder / "captions.csv", tmp_path / "store", limits={"max_failed": 2, "max_failed_fraction": 1}
+    )
     assert strict.budget_exceeded
     assert strict.num_new == 0
 
 
 def test_kept_tails_vary_in_length_and_equal_themselves(clips: Path, tmp_path: Path) -> None:
     segment = {"length_seconds": 1.024, "tail": "keep", "bucket_seconds": 0.256}
-    encode(clips, tmp_path / "a", segment=segment)
-    encode(clips, tmp_path / "b", segment=segment, placement={"actors": 2, "units_per_block": 2})
+    encode_in_a_loop(clips, tmp_path / "a", segment=segment)
+    encode(
+        clips, tmp_path / "b", segment=segment, placement={"actors": 2, "units_per_block": 2, "threads_per_actor": 1}
+    )
     assert digest(tmp_path / "a") == digest(tmp_path / "b")
     lengths = {row["latent_mean"].shape[-1] for row in map(LatentStore(tmp_path / "a").__getitem__, range(10))}
     assert lengths <= {2, 4, 6, 8}
     assert len(lengths) > 1
 
 
+def test_one_short_recording_is_enough(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "click.wav", [0.5, -0.5, 0.25], 8000)
+    assert encode_in_a_loop(tmp_path / "click.wav", tmp_path / "store").manifest.totals.num_units == 1
+
+
 @pytest.mark.parametrize("latent", ["mean", "sample"])
 def test_other_latents(clips: Path, tmp_path: Path, latent: str) -> None:
-    encode(clips, tmp_path / "store", latent=latent)
+    encode_in_a_loop(clips, tmp_path / "store", latent=latent)
     assert list(LatentStore(tmp_path / "store").tensors) == [f"latent_{latent}"]
 
 
 def test_stereo_latents_have_a_channel_axis(clips: Path, tmp_path: Path) -> None:
-    encode(clips, tmp_path / "store", audio={"channels": "stereo"})
+    encode_in_a_loop(clips, tmp_path / "store", audio={"channels": "stereo"})
     assert LatentStore(tmp_path / "store")[0]["latent_mean"].shape == (2, 8, 8)
 
 
 def test_mels_of_one_channel_or_as_recorded(clips: Path, tmp_path: Path) -> None:
-    job = {"source": {"path": str(clips)}, "mel": {"preset": "audioldm2"}, "segment": {"length_seconds": 1.0}}
-    run_job(MelJob.model_validate({**job, "output": str(tmp_path / "mono")}))
+    job: dict[str, Any] = {
+        "source": {"path": str(clips)},
+        "mel": {"preset": "audioldm2"},
+        "segment": {"length_seconds": 1.0},
+    }
+    job["placement"] = {"actors": 1}
+    run_in_a_loop(MelJob.model_validate({**job, "output": str(tmp_path / "mono")}))
     assert LatentStore(tmp_path / "mono")[0]["mel"].shape == (64, 100)
-    run_job(MelJob.model_validate({**job, "output": str(tmp_path / "keep"), "audio": {"channels": "keep"}}))
+    run_in_a_loop(MelJob.model_validate({**job, "output": str(tmp_path / "keep"), "audio": {"channels": "keep"}}))
     shapes = {row["mel"].shape for row in map(LatentStore(tmp_path / "keep").__getitem__, range(12))}
     assert shapes == {(64, 100), (2, 64, 100)}
 

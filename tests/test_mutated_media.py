@@ -12,6 +12,13 @@ from typing import Any
 
 import pytest
 
+from jobs.mel_job import MelJob
+from jobs.run import run_job
+from jobs.verify import verify_store
+from pipeline.quarantine import read_quarantine
+from pipeline.source.listing import MEDIA_EXTENSIONS
+from pipeline.store import LatentStore
+
 FAULTS = Path(__file__).parent / "faults"
 ROOT = Path(__file__).parents[1]
 STAGES = {"probe", "decode", "crash", "timeout"}
@@ -68,6 +75,29 @@ def test_a_thousand_mutations(tmp_path: Path, mutated_media: ModuleType) -> None
     check(found, paths)
     kinds = Counter("failed" if isinstance(outcome, dict) else "decoded" for outcome in found["outcomes"].values())
     assert min(kinds["failed"], kinds["decoded"]) > 350
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("local_ray")
+def test_a_whole_job_on_a_thousand_mutations(tmp_path: Path, mutated_media: ModuleType) -> None:
+    paths = mutated_media.write_mutations(tmp_path / "source", 1000, seed=0)
+    job = MelJob.model_validate(
+        {
+            "source": {"path": str(tmp_path / "source")},
+            "output": str(tmp_path / "store"),
+            "segment": {"length_seconds": 1.0, "max_segments": 3},
+            "limits": {"max_failed_fraction": 1, "decode_seconds": SECONDS, "decode_memory_gib": MEMORY_GIB},
+            "placement": {"actors": 1, "threads_per_actor": 1},
+        }
+    )
+    totals = run_job(job).manifest.totals
+    assert min(totals.num_units, totals.num_quarantined) > 350
+    assert verify_store(str(tmp_path / "store")).sound
+    failed = read_quarantine(str(tmp_path / "store"))
+    assert set(failed["stage"].to_pylist()) <= STAGES
+    stored = LatentStore(tmp_path / "store").select(["source"])["source"].to_pylist()
+    known = {path.name for path in paths if path.suffix.lower() in MEDIA_EXTENSIONS}
+    assert {*stored, *failed["source"].to_pylist()} == known
 
 
 def test_mutations_are_seeded(tmp_path: Path, mutated_media: ModuleType) -> None:

@@ -25,7 +25,7 @@ def mels(source: Path, output: Path, **settings: Any) -> Summary:
         "output": str(output),
         "segment": {"length_seconds": 1.0},
         "limits": {"max_failed_fraction": 1},
-        "placement": {"units_per_block": 8, "threads_per_actor": 1},
+        "placement": {"actors": 1, "units_per_block": 8, "threads_per_actor": 1},
     }
     return run_job(MelJob.model_validate(spec))
 

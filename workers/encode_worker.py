@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,7 +10,7 @@ from workers.device import repeatable_inference, resolve_device
 from workers.encode_worker_spec import EncodeWorkerSpec
 from workers.microbatch import in_microbatches
 from workers.models.load_vae import load_vae
-from workers.noise import unit_noise
+from workers.models.posterior import posterior_sample
 from workers.transfer import to_device
 from workers.waveform_batch import check_waveform_batch
 
@@ -63,11 +62,6 @@ class EncodeWorker:
         mel = mel_spectrogram(to_device(waveform, self.device), self.spec.mel, lengths)
         mean, logvar = self.vae.encode_with_distribution(mel.flatten(0, 1))  # each channel is a signal of its own
         if self.spec.latent == "sample":
-            mean = mean + (0.5 * logvar).exp() * self._noise(seeds, mean.shape)
+            mean = posterior_sample(mean, logvar, seeds)
         columns = [mean, logvar] if self.spec.latent == "moments" else [mean]
         return torch.stack([column.contiguous() for column in columns]).view(-1, *mel.shape[:2], *mean.shape[1:])
-
-    def _noise(self, seeds: Tensor, shape: torch.Size) -> Tensor:
-        """Noise in the shape [size * C, ...] of the moments, each row's from its own seed."""
-        rows = [unit_noise(seed, (shape.numel() // len(seeds),)) for seed in seeds.tolist()]
-        return to_device(torch.from_numpy(np.stack(rows)), self.device).view(shape)

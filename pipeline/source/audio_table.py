@@ -63,7 +63,7 @@ def from_audio_tables(paths: Sequence[str], names: Sequence[str], spec: SourceSp
         The items, with `_group`; and notes.
 
     Raises:
-        SourceError: a table cannot be read, has no audio, or not the columns of the first.
+        SourceError: a table cannot be read, has no audio, or not the columns of the first, or none has a row.
     """
     tables, notes = [], dict[str, None]()
     for path, name in zip(paths, names, strict=True):
@@ -75,6 +75,8 @@ def from_audio_tables(paths: Sequence[str], names: Sequence[str], spec: SourceSp
             notes[f"source: binary column(s) {listed} of the tables are not carried; list them in source.columns"] = (
                 None
             )
+    if not any(table.num_rows for table in tables):
+        raise SourceError(f"source.path: the tables of {spec.path!r} have no rows; they hold no audio")
     try:
         return pa.concat_tables(tables, promote_options="permissive"), tuple(notes)
     except pa.ArrowException as error:

@@ -1,12 +1,12 @@
 """Whether a source is still what it was, told without listing it."""
 
 from hashlib import blake2b
-from pathlib import PurePosixPath
 from typing import Any
 
 from pipeline.source.manifest import MANIFEST_EXTENSIONS
 from pipeline.source_spec import SourceSpec
 from workers.files import open_file, stat_file
+from workers.files.uri import extension_of
 
 MAX_BYTES = 4 << 30
 """A larger file holds the recordings themselves, and takes longer to read than to list."""
@@ -25,7 +25,7 @@ def fingerprint(spec: SourceSpec) -> dict[str, Any] | None:
     path = spec.path
     if spec.duration_column is None or not isinstance(path, str):
         return None
-    if PurePosixPath(path).suffix.lower() not in MANIFEST_EXTENSIONS:
+    if extension_of(path) not in MANIFEST_EXTENSIONS:
         return None
     digest = blake2b(digest_size=16)
     try:

@@ -4,7 +4,9 @@
 _item │ _path │ _member │ _error  _group  _duration_seconds (where there are any) │ metadata …
 ```
 
-Ten million items are an ordinary source, so nothing here makes a Python object for each.
+Ten million rows of a manifest or a table are an ordinary source, so nothing makes a Python object for each of those.
+Files of a folder come as texts. A sample of a tar shard, whose headers Python reads, takes about 1.4 KB of memory and
+70 µs until it is a row here.
 """
 
 import os

@@ -24,7 +24,7 @@ from pipeline.source.store_source import from_store, is_store
 from pipeline.source.tar_shards import COMPRESSED_EXTENSIONS, from_shards
 from pipeline.source_spec import SourceSpec
 from workers.files import absolute, check_uri, is_uri, scheme_of, stat_file
-from workers.files.uri import WEB
+from workers.files.uri import WEB, extension_of, without_query
 from workers.media.extensions import AUDIO_EXTENSIONS, VIDEO_EXTENSIONS
 
 MEDIA_EXTENSIONS = AUDIO_EXTENSIONS | VIDEO_EXTENSIONS
@@ -91,8 +91,8 @@ def list_source(spec: SourceSpec) -> Listing:
 
 def _list(spec: SourceSpec) -> Listing:
     if isinstance(spec.path, str):
-        if _extension(spec.path) in MANIFEST_EXTENSIONS and not _is_pattern_here(spec.path):
-            if _extension(spec.path) != TABLE or not is_audio_table(spec):
+        if extension_of(spec.path) in MANIFEST_EXTENSIONS and not _is_pattern_here(spec.path):
+            if extension_of(spec.path) != TABLE or not is_audio_table(spec):
                 _refuse_settings(spec, "a manifest", {"path_column", "id_column", "columns", "duration_column"})
                 return Listing(items=from_manifest(spec))
         elif _may_be_folder(spec.path) and is_store(spec.path):
@@ -100,14 +100,14 @@ def _list(spec: SourceSpec) -> Listing:
             items, notes = from_store(spec)
             return Listing(items=_sorted(items), notes=notes)
     found = _find(spec)
-    shards = [file for file in found.files if _extension(file) == SHARD]
-    tables = [file for file in found.files if _extension(file) == TABLE]
-    media = [file for file in found.files if _extension(file) in MEDIA_EXTENSIONS]
+    shards = [file for file in found.files if extension_of(file) == SHARD]
+    tables = [file for file in found.files if extension_of(file) == TABLE]
+    media = [file for file in found.files if extension_of(file) in MEDIA_EXTENSIONS]
     if found.scanned and media:
         shards, tables = [], []
     if shards or tables:
         _refuse_mixture(found, shards, tables)
-    compressed = next((file for file in found.files if file.lower().endswith(COMPRESSED_EXTENSIONS)), None)
+    compressed = next((f for f in found.files if without_query(f).lower().endswith(COMPRESSED_EXTENSIONS)), None)
     if compressed and not (found.scanned and media):
         raise SourceError(
             f"source.path: {compressed!r} is a compressed archive, whose members cannot be read in place;"
@@ -121,7 +121,7 @@ def _list(spec: SourceSpec) -> Listing:
         _refuse_settings(spec, "tables that hold audio", {"id_column", "columns", "duration_column", "audio_column"})
         items, notes = from_audio_tables(tables, relative_names(tables, found.folder), spec)
         return Listing(items=_sorted(items), ignored=_others(found, {TABLE}), notes=notes)
-    manifests = [file for file in found.files if _extension(file) in MANIFEST_EXTENSIONS]
+    manifests = [file for file in found.files if extension_of(file) in MANIFEST_EXTENSIONS]
     if manifests and not found.scanned:
         raise SourceError(
             f"source.path: {spec.path!r} stands for several files, and {manifests[0]!r} is a manifest;"
@@ -182,14 +182,9 @@ def _is_file(path: str) -> bool:
     return is_uri(path) or os.path.isfile(path)
 
 
-def _extension(path: str) -> str:
-    plain = path.partition("?")[0] if scheme_of(path) in WEB else path
-    return os.path.splitext(plain)[1].lower()
-
-
 def _others(found: _Found, wanted: set[str] | frozenset[str]) -> Counter[str]:
     """What else was in a folder, by extension."""
-    endings = (_extension(file) for file in found.files if found.scanned)
+    endings = (extension_of(file) for file in found.files if found.scanned)
     return Counter(ending or "(no extension)" for ending in endings if ending not in wanted)
 
 

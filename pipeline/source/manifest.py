@@ -3,7 +3,6 @@
 import csv
 import io
 from collections.abc import Callable
-from pathlib import PurePosixPath
 from typing import Any
 
 import pyarrow as pa
@@ -15,8 +14,8 @@ import pyarrow.parquet as pq
 from pipeline.source.errors import SourceError
 from pipeline.source.items import PIECE_BYTES, Items, describe_items, filled_texts, require_columns
 from pipeline.source_spec import SourceSpec
-from workers.files import check_uri, is_uri, join_path, open_file
-from workers.files.uri import folder_of
+from workers.files import check_uri, is_uri, join_path, open_file, scheme_of
+from workers.files.uri import WEB, extension_of, folder_of
 
 MANIFEST_EXTENSIONS = frozenset({".csv", ".tsv", ".jsonl", ".parquet"})
 
@@ -28,13 +27,16 @@ ReadColumn = Callable[[str], pa.ChunkedArray]
 _PLAIN = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
 _BLOCK_BYTES = 1 << 20
 
+_SIMPLE_URI = r"^(?P<place>[A-Za-z][A-Za-z0-9+.-]+://[^/@:?]+)/[^@?]*$"
+"""A URI without user, port and query: whether it may be opened depends on scheme and bucket or host alone."""
+
 
 def from_manifest(spec: SourceSpec) -> pa.Table:
     """The rows of a manifest as items, sorted, with the columns that are carried.
 
     Raises:
-        SourceError: it cannot be read, a column is missing, empty, or has a name that the store uses, or a path holds
-            credentials.
+        SourceError: it cannot be read, has no rows, a column is missing, empty, or has a name that the store uses, or a
+            path holds credentials.
     """
     path = str(spec.path)
     items = Items()
@@ -43,6 +45,8 @@ def from_manifest(spec: SourceSpec) -> pa.Table:
             schema, read = _open_table(file, path, spec)
             require_columns(schema, [spec.path_column], path)
             paths = filled_texts(read(spec.path_column), spec.path_column, path)
+            if len(paths) == 0:
+                raise SourceError(f"source.path: the manifest {path!r} has no rows; it names no files")
             items.add("_item", paths)
             items.add("_path", paths)
             del paths
@@ -62,26 +66,44 @@ def resolve_paths(paths: pa.ChunkedArray, folder: str, *, where: str) -> pa.Chun
     Raises:
         SourceError: one holds credentials, or nothing opens it.
     """
-    plain = pc.invert(pc.match_substring_regex(paths, r"^/|://" + (r"|(^|/)\.{0,2}(/|$)" if is_uri(folder) else "")))
-    joined = pc.binary_join_element_wise(folder.rstrip("/"), paths, "/")
-    if pc.all(plain, min_count=0).as_py():
-        return joined
-    special = [_resolve(path, folder, where) for path in paths.filter(pc.invert(plain)).to_pylist()]
-    chunks = [chunk.combine_chunks() if isinstance(chunk, pa.ChunkedArray) else chunk for chunk in (joined, plain)]
-    return pa.chunked_array([pc.replace_with_mask(chunks[0], pc.invert(chunks[1]), pa.array(special, pa.string()))])
+    return pa.chunked_array([_resolve_all(chunk, folder, where) for chunk in paths.chunks], pa.string())
+
+
+def _resolve_all(paths: pa.StringArray, folder: str, where: str) -> pa.StringArray:
+    """Paths of one chunk; those that take more than a look at how they begin go through Python one by one."""
+    special = pc.match_substring_regex(paths, _special_paths(folder))
+    if not pc.any(special, min_count=0).as_py():
+        return pc.binary_join_element_wise(folder.rstrip("/"), paths, "/")
+    place = pc.struct_field(pc.extract_regex(paths, _SIMPLE_URI), "place")
+    for found in pc.unique(place).drop_null().to_pylist():
+        _resolve(f"{found}/", folder, where)
+    stays = pc.is_valid(place) if is_uri(folder) else pc.or_(pc.is_valid(place), pc.starts_with(paths, "/"))
+    if pc.all(stays, skip_nulls=False).as_py():
+        return paths
+    joined = pc.if_else(stays, paths, pc.binary_join_element_wise(folder.rstrip("/"), paths, "/"))
+    rest = pc.and_not(special, stays)
+    resolved = [_resolve(path, folder, where) for path in paths.filter(rest).to_pylist()]
+    return pc.replace_with_mask(joined, rest, pa.array(resolved, pa.string())) if resolved else joined
+
+
+def _special_paths(folder: str) -> str:
+    """What matches paths that are not simply behind those of their folder."""
+    dots = r"|(^|/)\.{0,2}(/|$)" if is_uri(folder) else ""
+    return r"^/|://" + dots + (r"|\?" if scheme_of(folder) in WEB else "")
 
 
 def _resolve(path: str, folder: str, where: str) -> str:
     try:
-        check_uri(path)
-        return join_path(folder, path)
+        resolved = join_path(folder, path)
+        check_uri(resolved)
     except ValueError as error:
         raise SourceError(f"{where}: {error}") from error
+    return resolved
 
 
 def _open_table(file: Any, path: str, spec: SourceSpec) -> tuple[pa.Schema, ReadColumn]:
     """The columns of a table, and a function that gives one: each column of a Parquet file is read by itself."""
-    extension = PurePosixPath(path).suffix.lower()
+    extension = extension_of(path)
     if extension == ".parquet":
         parquet = pq.ParquetFile(file)
         return parquet.schema_arrow, lambda name: read_column(parquet, name)

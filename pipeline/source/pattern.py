@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 from pipeline.source.errors import SourceError
-from workers.files import is_uri, list_folder, scheme_of
+from pipeline.source.folder import relative_names, scan_folder
+from workers.files import absolute, is_uri, scheme_of
 from workers.files.uri import WEB
 
 MAX_NAMES = 1_000_000
@@ -57,29 +58,32 @@ def match_files(pattern: str) -> list[str]:
     """The files that a pattern stands for. Names that braces spell out are given whether or not they are there.
 
     Raises:
-        SourceError: it has wildcards on the web, where nothing can be listed.
-        OSError: a folder cannot be listed.
+        SourceError: it has wildcards on the web, where nothing can be listed, or a folder cannot be listed.
     """
     files: list[str] = []
-    for name in expand_braces(pattern):
+    for name in map(absolute, expand_braces(pattern)):
         if not has_wildcards(name):
-            files.append(name if is_uri(name) else os.path.abspath(name))
-        elif not is_uri(name):
-            files += [os.path.abspath(file) for file in glob.glob(name, recursive=True) if os.path.isfile(file)]
+            files.append(name)
         elif scheme_of(name) in WEB:
             raise SourceError(
                 f"source.path: {name!r} has wildcards, and folders on the web cannot be listed;"
                 " spell the names out in braces such as {000..012}, or give a manifest"
             )
-        else:
-            folder = fixed_folder(name)
-            wanted = name[len(folder) :].strip("/").split("/")
-            files += [
-                entry.path
-                for entry in list_folder(folder)
-                if _matches(entry.path[len(folder) :].strip("/").split("/"), wanted)
-            ]
+        elif is_uri(name) or "**" in name.split(os.sep):
+            files += _match_below(fixed_folder(name), name)
+        else:  # no need to walk through all that is below
+            files += [file for file in glob.glob(name) if os.path.isfile(file)]
     return list(dict.fromkeys(files))
+
+
+def _match_below(folder: str, pattern: str) -> list[str]:
+    if not is_uri(folder) and not os.path.isdir(folder):
+        return []
+    wanted = pattern.removeprefix(folder).strip("/").split("/")
+    spelled_out = "**" not in wanted or any(part.startswith(".") for part in wanted)
+    files = scan_folder(folder, everything=spelled_out)
+    names = relative_names(files, folder)
+    return [file for file, name in zip(files, names, strict=True) if _matches(name.split("/"), wanted)]
 
 
 def _matches(parts: Sequence[str], patterns: Sequence[str]) -> bool:

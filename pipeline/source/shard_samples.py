@@ -155,6 +155,10 @@ def _finish(found: ShardSamples, key: str, sample: _Sample, path: str) -> None:
     if "json" in sample.texts and (media is not None or sample.problems):
         try:
             fields = fields_of(sample.texts["json"])
+            if "\\u" in sample.texts["json"]:  # half an emoji, as \ud83d by itself, is JSON, but cannot be stored
+                json.dumps(fields, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            sample.problems.append((f"{key}.json", f"member '{key}.json' holds what is no Unicode text: {error}"))
         except (ValueError, RecursionError) as error:
             sample.problems.append((f"{key}.json", f"member '{key}.json' is not JSON: {error}"))
     if sample.problems:

@@ -24,7 +24,7 @@ def is_store(path: str) -> bool:
     """
     try:
         manifest = json.loads(location.read_bytes(location.join(path, location.MANIFEST)))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
         return False
     return isinstance(manifest, dict) and {"format_version", "identity"} <= manifest.keys()
 

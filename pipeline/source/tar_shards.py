@@ -6,6 +6,7 @@ Members that share a key, which is their path up to the first dot of its last pa
     └ recording   └ columns    └ `text`
 
 A shard that cannot be read to its end costs one item, which fails with the reason; so does a member that is refused.
+Until all shards are read, and the types of the columns are known, each sample is a few Python objects: about 1.4 KB.
 """
 
 import os

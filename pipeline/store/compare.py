@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipeline.store import location
 from pipeline.store.index import Units
 from pipeline.store.part import Part
-from pipeline.store.schema import NOT_DIGESTED, ROW_DIGEST, ROW_DIGEST_BYTES
+from pipeline.store.schema import ROW_DIGEST, ROW_DIGEST_BYTES
 from pipeline.store.sorted_ids import SortedIds
 
 _WINDOW = 1 << 16  # ids that are merged at a time
@@ -72,7 +72,7 @@ class Difference:
     def add(self, first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
         """Counts one row; columns that only one side has are left out."""
         for name in first:
-            if name in NOT_DIGESTED or name not in second:
+            if name not in second:
                 continue
             before, after = first[name], second[name]
             if isinstance(before, np.ndarray) and isinstance(after, np.ndarray):

@@ -8,13 +8,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.store.canonical import Pieces, canonical_pieces, canonical_type
-from pipeline.store.schema import NOT_DIGESTED, ROW_DIGEST_BYTES
+from pipeline.store.schema import ROW_DIGEST_BYTES, undigested
 
 _CHUNK = 1 << 18
 
 
 def row_digests(table: pa.Table | pa.RecordBatch, schema: pa.Schema) -> pa.FixedSizeBinaryArray:
-    """BLAKE2b-128 of each row over the columns of `schema` except `NOT_DIGESTED`, in order of name.
+    """BLAKE2b-128 of each row over the columns of `schema` except those of `undigested`, in order of name.
 
     What is hashed: the columns' names and canonical types, the dtype and shape of tensors, and each value's canonical
     bytes (`pipeline.store.canonical`). Row order, chunking and file layout are not.
@@ -29,7 +29,7 @@ def row_digests(table: pa.Table | pa.RecordBatch, schema: pa.Schema) -> pa.Fixed
     Raises:
         TypeError: A column's type has no canonical bytes.
     """
-    names = sorted(name for name in schema.names if name not in NOT_DIGESTED)
+    names = sorted(set(schema.names) - undigested(schema))
     start = hashlib.blake2b(_header(schema, names), digest_size=ROW_DIGEST_BYTES, person=b"latentmill row 1")
     digests = bytearray()
     batches = table.select(names).to_batches() if isinstance(table, pa.Table) else [table.select(names)]

@@ -24,6 +24,7 @@ DATA = "data"
 QUARANTINE = "quarantine"
 PLAN = "plan"
 MANIFEST = "manifest.json"
+CLAIM = "claim.json"
 INDEX = "index.parquet"
 JOB = "job.yaml"
 LOGS = "logs"
@@ -96,11 +97,13 @@ def list_files(folder: str, suffix: str = ".parquet") -> dict[str, int]:
         return {name: there[name] for name in sorted(there) if name.endswith(suffix) and not name.startswith(".")}
     try:
         with os.scandir(folder) as entries:
-            found = {
-                e.name: e.stat().st_size for e in entries if e.name.endswith(suffix) and not e.name.startswith(".")
-            }
+            wanted = [e for e in entries if e.name.endswith(suffix) and not e.name.startswith(".")]
     except FileNotFoundError:
         return {}
+    found = {}
+    for entry in wanted:
+        with suppress(FileNotFoundError):  # one that was removed meanwhile, or a link that leads nowhere
+            found[entry.name] = entry.stat().st_size
     return dict(sorted(found.items()))
 
 

@@ -5,7 +5,8 @@ sample_id  source  start_seconds  duration_seconds  seed  microbatch │ metadat
 ```
 
 A tensor is one binary value per row: its elements little-endian in C order, with `dtype` (a numpy name) and `shape` (a
-JSON list) in the Arrow field metadata. Where lengths vary, the shape is in a column `<tensor>_shape` instead.
+JSON list) in the Arrow field metadata. Where lengths vary, the shape is in a column `<tensor>_shape` instead. A sound
+is FLAC in the struct `{bytes, path}` that Hugging Face `datasets` knows as Audio.
 """
 
 import json
@@ -14,6 +15,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
+from workers.audio_column import AudioColumn
+from workers.column import Column
+from workers.number_column import NumberColumn
 from workers.tensor_column import TensorColumn
 
 SAMPLE_ID = "sample_id"
@@ -23,8 +27,8 @@ DURATION_SECONDS = "duration_seconds"
 ROW_DIGEST = "row_digest"
 ROW_DIGEST_BYTES = 16
 SHAPE_SUFFIX = "_shape"
-NOT_DIGESTED = frozenset({ROW_DIGEST, MICROBATCH})
-"""Columns outside of a row's digest: the digest itself, and how the row was computed rather than what it is."""
+AUDIO = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
+"""Type of a sound's column."""
 
 
 def _field(name: str, dtype: pa.DataType, description: str, *, unit: str = "") -> pa.Field:
@@ -46,11 +50,11 @@ BASE_FIELDS: tuple[pa.Field, ...] = (
 DIGEST_FIELD = _field(ROW_DIGEST, pa.binary(ROW_DIGEST_BYTES), "BLAKE2b-128 over the row's columns but `microbatch`.")
 
 
-def store_schema(outputs: Sequence[TensorColumn], metadata: pa.Schema, *, variable_length: bool) -> pa.Schema:
+def store_schema(outputs: Sequence[Column], metadata: pa.Schema, *, variable_length: bool) -> pa.Schema:
     """The schema of a store's parts.
 
     Args:
-        outputs: The tensors that the job makes, in order.
+        outputs: What the job makes of a unit, in order.
         metadata: Columns carried over from the source, of any Arrow type; may be empty.
         variable_length: Whether the shape of a tensor differs from row to row.
 
@@ -59,14 +63,14 @@ def store_schema(outputs: Sequence[TensorColumn], metadata: pa.Schema, *, variab
     """
     fields = [*BASE_FIELDS, *metadata]
     for output in outputs:
-        fields += _variable_tensor_fields(output) if variable_length else [_fixed_tensor_field(output)]
+        fields += _fields_of(output, variable_length=variable_length)
     fields.append(DIGEST_FIELD)
     names = [field.name for field in fields]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise ValueError(
             f"column {', '.join(map(repr, repeated))} would be in the store twice: the store's own columns are "
-            f"{_listed([*BASE_FIELDS, DIGEST_FIELD])}, the tensors are {', '.join(o.name for o in outputs) or 'none'}, "
+            f"{_listed([*BASE_FIELDS, DIGEST_FIELD])}, the job makes {', '.join(o.name for o in outputs) or 'none'}, "
             f"the source's metadata are {_listed(metadata)}. Rename or leave out the source's column"
         )
     return pa.schema(fields)
@@ -88,6 +92,17 @@ def tensor_columns(schema: pa.Schema) -> dict[str, TensorColumn]:
                 unit=facts.get("unit", ""),
             )
     return columns
+
+
+def undigested(schema: pa.Schema) -> frozenset[str]:
+    """Columns outside of a row's digest: the digest itself, and those that say how the row was computed."""
+    return frozenset({ROW_DIGEST, MICROBATCH, *(f.name for f in schema if _metadata(f).get("digested") == "no")})
+
+
+def audio_rates(schema: pa.Schema) -> dict[str, tuple[int, int]]:
+    """The sounds of a store's schema: sample rate in Hz and number of channels by name."""
+    sounds = ((field.name, _metadata(field)) for field in schema if field.type == AUDIO)
+    return {name: (int(f["sample_rate"]), int(f["num_channels"])) for name, f in sounds if "sample_rate" in f}
 
 
 def has_varying_shape(schema: pa.Schema, tensor: str) -> bool:
@@ -127,6 +142,18 @@ def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
         if nulls and not field.nullable:
             raise ValueError(f"column {field.name!r} has {nulls} null(s) in {table.num_rows} rows; it may have none")
     return table.select(schema.names).cast(schema)
+
+
+def _fields_of(output: Column, *, variable_length: bool) -> list[pa.Field]:
+    match output:
+        case AudioColumn():
+            facts = {"sample_rate": str(output.sample_rate), "num_channels": str(output.num_channels)}
+            return [pa.field(output.name, AUDIO, nullable=False, metadata={"description": output.description} | facts)]
+        case NumberColumn():
+            field = _field(output.name, pa.float64(), output.description, unit=output.unit).with_nullable(True)
+            return [field if output.is_content else field.with_metadata(field.metadata | {b"digested": b"no"})]
+        case TensorColumn():
+            return _variable_tensor_fields(output) if variable_length else [_fixed_tensor_field(output)]
 
 
 def _fixed_tensor_field(output: TensorColumn) -> pa.Field:

@@ -3,7 +3,6 @@
 from pipeline.store import location
 from pipeline.store.damaged import SUFFIX as DAMAGED_SUFFIX
 
-CLAIM = "claim.json"
 _SHOWN = 3
 _OWN = {location.MANIFEST, location.JOB, location.INDEX, location.DATA, location.QUARANTINE, location.PLAN}
 
@@ -18,7 +17,7 @@ def find_strays(store: str) -> list[str]:
                 temporaries.append(path)
             elif name.endswith(DAMAGED_SUFFIX):
                 damaged.append(path)
-            elif not folder and name in _OWN | {location.LOGS, CLAIM}:
+            elif not folder and name in _OWN | {location.LOGS, location.CLAIM}:
                 continue
             elif not (folder and name.endswith(".parquet") and not name.startswith(".")):
                 foreign.append(path)

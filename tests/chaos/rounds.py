@@ -63,9 +63,16 @@ class Chaos:
     """Runs jobs on a cluster and kills parts of them."""
 
     def __init__(
-        self, cluster: RayletCluster, folder: Path, seed: int, kinds: tuple[str, ...] = tuple(RECIPES)
+        self,
+        cluster: RayletCluster,
+        folder: Path,
+        seed: int,
+        *,
+        faults: tuple[str, ...] = FAULTS,
+        kinds: tuple[str, ...] = tuple(RECIPES),
     ) -> None:
         self._cluster = cluster
+        self._faults = faults
         self._kinds = kinds
         self._folder = folder
         self._random = random.Random(seed)
@@ -76,7 +83,7 @@ class Chaos:
     def rounds(self, count: int) -> Iterator[Round]:
         """So many rounds, every fault in turn, kinds of jobs mixed."""
         for number in range(count):
-            fault = FAULTS[number % len(FAULTS)]
+            fault = self._faults[number % len(self._faults)]
             yield self._round(number, fault, self._random.choice(self._kinds))
 
     def undisturbed(self, kind: str) -> Undisturbed:

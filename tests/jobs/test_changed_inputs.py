@@ -11,11 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
+from jobs.inspect_store import describe_status, store_status
 from jobs.outlook import Outlook, describe_outlook, look_ahead
 from jobs.spec_error import SpecError
+from jobs.summary import Summary
 from jobs.verify import verify_store
 from pipeline.store import LatentStore
-from tests.jobs.stores import make_mels, mel_job
+from tests.jobs.stores import make_mels, mel_job, run_in_a_loop
 
 
 @pytest.fixture
@@ -151,6 +153,29 @@ def test_a_file_that_broke(source: Path, tmp_path: Path) -> None:
     assert "bring the files back, or run with --prune" in describe_outlook(outlook)
 
 
+def test_a_recording_that_was_mended(source: Path, tmp_path: Path) -> None:
+    (source / "late.wav").write_text("not yet a recording")
+    assert make_mels(source, tmp_path / "store").manifest.totals.num_quarantined == 1
+    write_tone(source / "late.wav", 1.0)
+    summary = make_mels(source, tmp_path / "store")
+    assert (summary.num_new, summary.manifest.totals.num_quarantined) == (1, 0)
+    assert summary.manifest.content_digest == fresh(source, tmp_path / "fresh")
+
+
+def test_files_that_went_away_cost_results_only_when_asked(source: Path, tmp_path: Path) -> None:
+    manifest, store = source / "captions.csv", tmp_path / "store"
+    whole = make_mels(manifest, store).manifest.content_digest
+    before = len(LatentStore(store))
+    (source / "low/clip_001.flac").rename(tmp_path / "elsewhere.flac")
+    with pytest.raises(SpecError, match=r"'low/clip_001.flac#0'; bring the files back, or run with --prune"):
+        make_mels(manifest, store)
+    assert len(LatentStore(store)) == before
+    assert make_mels(manifest, store, prune=True).manifest.totals.num_quarantined == 1
+    assert len(LatentStore(store)) < before
+    (tmp_path / "elsewhere.flac").rename(source / "low/clip_001.flac")
+    assert make_mels(manifest, store).manifest.content_digest == whole
+
+
 def test_another_spec_is_refused_field_by_field_and_the_dry_run_says_so(source: Path, tmp_path: Path) -> None:
     make_mels(source, tmp_path / "store")
     before = parts(tmp_path / "store")
@@ -163,3 +188,54 @@ def test_another_spec_is_refused_field_by_field_and_the_dry_run_says_so(source: 
 
 def _digests(store: Path) -> list[dict[str, Any]]:
     return pq.read_table(list((store / "data").glob("*.parquet")), columns=["sample_id", "row_digest"]).to_pylist()
+
+
+def test_a_disk_that_is_not_mounted_costs_nothing(source: Path, tmp_path: Path) -> None:
+    manifest, store = source / "captions.csv", tmp_path / "store"
+    header, *rows = manifest.read_text().splitlines()
+    lines = [f"{row},{soundfile.info(source / row.partition(',')[0]).duration}" for row in rows]
+    manifest.write_text("\n".join([f"{header},seconds", *lines]) + "\n")
+
+    def make(output: Path) -> Summary:
+        job = mel_job(manifest, output)
+        listed = job.source.model_copy(update={"duration_column": "seconds"})
+        return run_in_a_loop(job.model_copy(update={"source": listed}))
+
+    whole = make(tmp_path / "whole").manifest
+    for folder in ("high", "low"):
+        (source / folder).rename(tmp_path / folder)
+    assert make(store).manifest.totals.num_units == 0
+    (tmp_path / "high").rename(source / "high")
+    back = make(store).manifest
+    assert 0 < back.totals.num_units < whole.totals.num_units
+    assert make(store).num_new == 0, "what is still away is not looked for in vain"
+    (tmp_path / "low").rename(source / "low")
+    assert make(store).manifest.content_digest == whole.content_digest
+
+
+def test_a_plan_that_is_lost_cannot_tell_changes_and_a_run_says_so(source: Path, tmp_path: Path) -> None:
+    make_mels(source, tmp_path / "store")
+    changed = source / "high/clip_000.wav"
+    soundfile.write(changed, np.flip(soundfile.read(changed)[0], 0), soundfile.info(changed).samplerate)
+    shutil.rmtree(tmp_path / "store/plan")
+    told = [make_mels(source, tmp_path / "store").notes for _ in range(2)]
+    assert ["cannot be told" in " ".join(notes) for notes in told] == [True, False]
+
+
+def test_a_run_that_is_stopped_while_it_takes_units_out_leaves_no_store_that_says_it_is_complete(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "store"
+    make_mels(source, store)
+    (source / "high/clip_000.wav").unlink()
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("jobs.begin.save_plan", stop)
+        with pytest.raises(KeyboardInterrupt):
+            make_mels(source, store, prune=True)
+    assert LatentStore(store).manifest.state == "interrupted"
+    assert describe_status(store_status(str(store))).startswith(f"{store}: mel, interrupted")
+    assert make_mels(source, store, prune=True).manifest.content_digest == fresh(source, tmp_path / "fresh")

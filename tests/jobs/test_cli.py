@@ -1,14 +1,12 @@
 """The command line as a person meets it: exit codes, one-screen messages, kills and resumes."""
 
 import json
-import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import soundfile
 
 from pipeline.store import LatentStore
 from tests.jobs.command import COMMAND, latentmill, parts_of, started, wait_for_parts
@@ -20,6 +18,7 @@ OVERRIDES = {
     "model.base_channels": 8,
     "microbatch": 4,
     "placement.units_per_block": 4,
+    "placement.actors": 1,
 }
 
 
@@ -129,11 +128,6 @@ def test_a_model_that_is_not_there(clips: Path, tmp_path: Path) -> None:
 def test_the_failure_budget_decides_the_exit_code(make_clips: Callable[..., Path], tmp_path: Path) -> None:
     folder = make_clips(4)
     (folder / "broken.wav").write_text("no recording")
-    within = latentmill(
-        *arguments(folder, tmp_path / "store", **{"limits.max_failed": 1, "limits.max_failed_fraction": 1})
-    )
-    assert within.returncode == 0
-    assert "failed    1" in within.stdout
     beyond = latentmill(*arguments(folder, tmp_path / "store", **{"limits.max_failed": 0}), "--json")
     assert beyond.returncode == 3
     assert json.loads(beyond.stdout)["budget_exceeded"] is True
@@ -160,7 +154,7 @@ def test_a_killed_driver_loses_nothing_and_repeats_nothing(
     assert digest(store) == digest(undisturbed[0])
 
 
-@pytest.mark.parametrize("interruption", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("interruption", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupted_run_says_how_to_go_on(clips: Path, tmp_path: Path, interruption: signal.Signals) -> None:
     store = tmp_path / "store"
     process = started([*COMMAND, *arguments(clips, store)])
@@ -170,27 +164,6 @@ def test_an_interrupted_run_says_how_to_go_on(clips: Path, tmp_path: Path, inter
     assert process.returncode == 130, printed
     assert "interrupted; everything committed is kept. To go on:\n  latentmill run encode_audio --set=" in printed
     assert json.loads(latentmill("status", store, "--json").stdout)["state"] == "interrupted"
-
-
-def test_files_that_went_away_cost_results_only_when_asked(make_clips: Callable[..., Path], tmp_path: Path) -> None:
-    folder = make_clips(4)
-    whole = arguments(folder / "captions.csv", tmp_path / "store")
-    assert latentmill(*whole).returncode == 0
-    before = len(LatentStore(tmp_path / "store"))
-    (folder / "low/clip_001.flac").rename(tmp_path / "elsewhere.flac")
-    refused = latentmill(*whole)
-    assert refused.returncode == 2
-    assert (
-        "whose file cannot be read now, such as 'low/clip_001.flac#0'; bring the files back, or run with --prune"
-        in (refused.stderr)
-    )
-    assert len(LatentStore(tmp_path / "store")) == before
-    pruned = latentmill(*whole, "--prune", "--set=limits.max_failed_fraction=1")
-    assert pruned.returncode == 0, pruned.stderr
-    assert len(LatentStore(tmp_path / "store")) < before
-    (tmp_path / "elsewhere.flac").rename(folder / "low/clip_001.flac")
-    assert latentmill(*whole).returncode == 0
-    assert len(LatentStore(tmp_path / "store")) == before
 
 
 def test_help_lists_the_commands() -> None:
@@ -205,11 +178,3 @@ def test_a_store_in_a_place_that_cannot_be_written(clips: Path, tmp_path: Path) 
     assert result.returncode == 2
     assert f"output: cannot write to {tmp_path / 'file' / 'store'}" in result.stderr
     assert "Traceback" not in result.stderr
-
-
-def test_one_short_recording_is_enough(tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "click.wav", [0.5, -0.5, 0.25], 8000)
-    result = latentmill(*arguments(tmp_path / "click.wav", tmp_path / "store"), "--json")
-    assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout)["num_stored"] == 1
-    assert os.listdir(tmp_path / "store" / "data")

@@ -95,3 +95,10 @@ def test_the_command_line(stores: Path, tmp_path: Path) -> None:
     assert other.returncode == 4
     assert json.loads(other.stdout)["spec"] == {"seed": [0, 5]}
     assert latentmill("diff", stores / "a", tmp_path / "nowhere").returncode == 2
+
+
+def test_units_that_differ_are_named_though_no_values_are_compared(stores: Path, tmp_path: Path) -> None:
+    make_mels(stores / "source", tmp_path / "b", mel={"preset": "audioldm2", "peak": 0.25})
+    found = diff_stores(str(stores / "a"), str(tmp_path / "b"), limit=0)
+    assert found.num_compared == 0
+    assert len(found.different) == 5

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from jobs.run import run_job
-from pipeline.claim import CLAIM, ClaimLostError, Timing, _folder_lock
+from pipeline.claim import ClaimLostError, Timing, _folder_lock
 from pipeline.holder import Holder
 from pipeline.progress import Silent
-from pipeline.store import LatentStore
+from pipeline.store import LatentStore, location
 from tests.jobs.command import finished, latentmill, parts_of, run_command, started, wait_for
 from tests.jobs.stores import make_mels, mel_job, run_in_a_loop
 
@@ -70,7 +70,7 @@ def test_two_drivers_on_one_store(clips: Path, tmp_path: Path, expected: str | N
     said, _ = first.communicate(timeout=240)
     assert first.returncode == 0, said
     assert LatentStore(store).manifest.content_digest == expected
-    assert not (store / CLAIM).exists()
+    assert not (store / location.CLAIM).exists()
     assert "held by" not in latentmill("status", store).stdout
 
 
@@ -105,7 +105,7 @@ def test_a_signal_at_any_time_leaves_a_store_to_go_on_with(
         assert "interrupted; everything committed is kept. To go on:\n  latentmill run encode_audio --set=" in said
         assert not (store / "manifest.json").exists() or state_of(store) == "interrupted"
     assert not still_there(children)
-    assert not (store / CLAIM).exists()
+    assert not (store / location.CLAIM).exists()
     done = finished(command)
     assert done.returncode == 0, done.stderr
     assert LatentStore(store).manifest.content_digest == expected
@@ -123,12 +123,12 @@ def test_a_run_that_lost_its_claim_stops_and_touches_nothing(
         def phase(self, what: str, detail: str = "") -> None:  # noqa: ARG002
             if what.startswith("starting the actors"):
                 with _folder_lock(str(tmp_path / "store")):
-                    (tmp_path / "store" / CLAIM).write_text(thief.model_dump_json())
+                    (tmp_path / "store" / location.CLAIM).write_text(thief.model_dump_json())
 
     with pytest.raises(ClaimLostError, match=r"lost its claim on the store: it was taken over by process .* on far"):
         run_job(mel_job(clips, tmp_path / "store"), Robbed())
     assert state_of(tmp_path / "store") == "running"  # it is the new holder's to change
-    assert Holder.model_validate_json((tmp_path / "store" / CLAIM).read_text()) == thief
+    assert Holder.model_validate_json((tmp_path / "store" / location.CLAIM).read_text()) == thief
 
 
 @pytest.mark.parametrize("how", ["cut", "emptied", "zeros"])
@@ -167,7 +167,7 @@ def test_an_error_on_the_way_leaves_no_claim_and_says_interrupted(clips: Path, t
     with pytest.raises(ZeroDivisionError):
         run_job(mel_job(clips, tmp_path / "store"), Failing())
     assert state_of(tmp_path / "store") == "interrupted"
-    assert not (tmp_path / "store" / CLAIM).exists()
+    assert not (tmp_path / "store" / location.CLAIM).exists()
 
 
 def test_a_refused_job_leaves_no_folder(tmp_path: Path) -> None:

@@ -298,3 +298,12 @@ def test_exit_codes(store: Path, tmp_path: Path) -> None:
     assert nothing.returncode == 2
     assert "not a store" in nothing.stderr
     assert latentmill("verify", store, "--recompute", 2).returncode == 2
+
+
+def test_a_damaged_store_is_reported_though_units_were_to_be_made_again(store: Path) -> None:
+    path = part_files(store)[0]
+    path.write_bytes(path.read_bytes()[:-50])
+    found = verify_store(str(store), fraction=1.0)
+    assert found.findings[0].file == f"data/{path.name}"
+    assert found.recomputation is None
+    assert any("no unit was made again" in note for note in found.notes)

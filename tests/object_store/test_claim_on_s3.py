@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.claim import CLAIM, Claim, ClaimError, ClaimLostError, Timing, claimed, read_holder
+from pipeline.claim import Claim, ClaimError, ClaimLostError, Timing, claimed, read_holder
 from pipeline.holder import Holder
+from pipeline.store import location
 
 QUICK = Timing(refresh_seconds=0.2, stale_seconds=5, watch_seconds=0.2, settle_seconds=0.5, tick_seconds=0.05)
 
@@ -34,7 +35,7 @@ def test_a_claim_on_a_bucket_is_held_refreshed_and_released(bucket: Any) -> None
 def test_a_dead_holder_is_taken_over(bucket: Any) -> None:
     mine = Holder.this_process()
     dead = mine.model_copy(update={"process_started": (mine.process_started or 0) - 1})
-    bucket.write(f"store/{CLAIM}", dead.model_dump_json().encode())
+    bucket.write(f"store/{location.CLAIM}", dead.model_dump_json().encode())
     with claimed(f"{bucket.uri}/store", timing=QUICK):
         pass
 
@@ -70,5 +71,5 @@ def _hold_while_robbed(bucket: Any) -> None:
     with claimed(f"{bucket.uri}/store", timing=QUICK):
         thief = elsewhere().model_dump_json().encode()
         for _ in range(100):  # a refresh under way may overwrite it once
-            bucket.write(f"store/{CLAIM}", thief)
+            bucket.write(f"store/{location.CLAIM}", thief)
             time.sleep(0.5)

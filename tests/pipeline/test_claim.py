@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.claim import CLAIM, Claim, ClaimError, ClaimLostError, Timing, _folder_lock, claimed, read_holder
+from pipeline.claim import Claim, ClaimError, ClaimLostError, Timing, _folder_lock, claimed, read_holder
 from pipeline.holder import Holder
+from pipeline.store import location
 
 QUICK = Timing(refresh_seconds=0.05, stale_seconds=0.6, watch_seconds=0.2, settle_seconds=0.05, tick_seconds=0.01)
 HOLD = """
@@ -74,7 +75,7 @@ def hold_while(store: Path, act: Callable[[], object], timing: Timing = QUICK) -
 def write(store: Path, holder: Holder) -> None:
     store.mkdir(exist_ok=True)
     with _folder_lock(str(store)):
-        (store / CLAIM).write_text(holder.model_dump_json())
+        (store / location.CLAIM).write_text(holder.model_dump_json())
 
 
 def elsewhere(*, silent_seconds: float = 0.0) -> Holder:
@@ -90,7 +91,7 @@ def test_a_claim_is_there_while_it_is_held_and_gone_after(tmp_path: Path) -> Non
         holder = read_holder(str(tmp_path / "a" / "store"))
         assert holder is not None
         assert (holder.pid, holder.lives()) == (os.getpid(), True)
-        assert json.loads((tmp_path / "a" / "store" / CLAIM).read_text())["user"]
+        assert json.loads((tmp_path / "a" / "store" / location.CLAIM).read_text())["user"]
     assert not list(tmp_path.iterdir())  # nothing was written, so not even its folder stays
 
 
@@ -211,11 +212,11 @@ def test_who_lost_his_claim_is_interrupted(tmp_path: Path, happens: str, told: s
             write(tmp_path, elsewhere())
             return
         with _folder_lock(str(tmp_path)):
-            (tmp_path / CLAIM).unlink()
+            (tmp_path / location.CLAIM).unlink()
 
     with pytest.raises(ClaimLostError, match=told):
         hold_while(tmp_path, lose)
-    assert (tmp_path / CLAIM).exists() == (happens == "taken")  # the new holder's is left alone
+    assert (tmp_path / location.CLAIM).exists() == (happens == "taken")  # the new holder's is left alone
 
 
 def test_a_claim_that_cannot_be_refreshed_is_given_up_before_others_take_it(
@@ -244,13 +245,13 @@ def test_a_machine_that_slept_looks_at_its_claim_as_soon_as_it_wakes(
 def test_a_ctrl_c_of_the_user_stays_one(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), claimed(str(tmp_path)):
         raise KeyboardInterrupt
-    assert not (tmp_path / CLAIM).exists()
+    assert not (tmp_path / location.CLAIM).exists()
 
 
 def test_somebody_elses_file_is_not_overwritten(tmp_path: Path) -> None:
-    (tmp_path / CLAIM).write_text("mine")
+    (tmp_path / location.CLAIM).write_text("mine")
     with pytest.raises(
         ValueError, match=r"claim\.json is no claim of latentmill; if no run is going on there, delete it"
     ):
         Claim.take(str(tmp_path))
-    assert (tmp_path / CLAIM).read_text() == "mine"
+    assert (tmp_path / location.CLAIM).read_text() == "mine"

@@ -52,7 +52,7 @@ def mel(source: Path, output: Path, **limits: float) -> Summary:
         "output": str(output),
         "segment": {"length_seconds": 1.0},
         "microbatch": 4,
-        "placement": {"units_per_block": 9, "threads_per_actor": 1},
+        "placement": {"actors": 1, "units_per_block": 9, "threads_per_actor": 1},
         "limits": {"max_failed_fraction": 1, **limits},
     }
     return run_job(MelJob.model_validate(job))

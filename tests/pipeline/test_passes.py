@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,11 +14,11 @@ import pyarrow.compute as pc
 import pytest
 
 from pipeline.cluster import tolerant_ray_data
-from pipeline.commit import Receipt
+from pipeline.commit import Receipt, Suspect
 from pipeline.decode import WAVEFORM
-from pipeline.failure import with_failures
+from pipeline.failure import BlockFailure, with_failures
 from pipeline.graph import Stages, build_graph, run_graph
-from pipeline.passes import MANY_LEFT, PassError, next_size, run_passes
+from pipeline.passes import MANY_LEFT, PassError, _raise_if_elsewhere, next_size, run_passes
 from pipeline.pending import pending_units
 from pipeline.placement import Placement, resolve_placement
 from pipeline.placement_spec import PlacementSpec
@@ -64,14 +65,18 @@ def load_copy(spec: CopySpec) -> Any:
     return worker
 
 
-def fake_decode(units: pa.Table, deadly: tuple[int, ...] = (), samples: int = SAMPLES) -> pa.Table:
-    """Waveforms that hold the unit's number, and death for those who ask for it."""
+def fake_decode(
+    units: pa.Table, deadly: tuple[int, ...] = (), samples: int = SAMPLES, unreachable_from: int = 1000
+) -> pa.Table:
+    """Waveforms that hold the unit's number, death for those who ask for it, and a store that does not answer."""
     numbers = np.array([int(name) for name in units["sample_id"].to_pylist()], np.float32)
     if set(deadly) & set(numbers.astype(int).tolist()):
         os._exit(1)
     waveforms = np.repeat(numbers, samples)
     column = pa.FixedSizeBinaryArray.from_buffers(pa.binary(4 * samples), len(numbers), [None, pa.py_buffer(waveforms)])
-    return with_failures(units.append_column(WAVEFORM, column), [None] * len(numbers))
+    silence = BlockFailure(stage="decode", error_type="StorageUnavailableError", reason="no answer", isolate=True)
+    failures = [silence if number >= unreachable_from else None for number in numbers]
+    return with_failures(units.append_column(WAVEFORM, column), failures)
 
 
 def plan_of(count: int, samples: int = SAMPLES) -> Plan:
@@ -101,7 +106,7 @@ def stages_of(fates: dict[int, str] | None = None, deadly: tuple[int, ...] = ())
 
 def placement(units_per_block: int = 8) -> Placement:
     return resolve_placement(
-        PlacementSpec(units_per_block=units_per_block, threads_per_actor=1),
+        PlacementSpec(actors=2, units_per_block=units_per_block, threads_per_actor=1),
         cpus=4,
         gpus=0,
         num_units=40,
@@ -199,6 +204,14 @@ def test_when_nothing_comes_through_nothing_is_quarantined(tmp_path: Path) -> No
     assert not failures(tmp_path)
 
 
+def test_a_store_that_stops_answering_costs_no_unit(tmp_path: Path) -> None:
+    silent = replace(stages_of(), decode=partial(fake_decode, unreachable_from=8))
+    with pytest.raises(PassError, match="12 of 12 units that are left cannot be read: no answer"):
+        run(tmp_path, plan_of(20), silent)
+    assert stored(tmp_path) == names(*range(8))
+    assert not failures(tmp_path)
+
+
 def test_an_error_of_the_model_costs_one_unit_and_keeps_its_words(tmp_path: Path) -> None:
     passes, _ = run(tmp_path, plan_of(20), stages_of({7: "raise"}))
     assert [count for _, count in passes] == [20, 8, 1]
@@ -262,3 +275,24 @@ def test_quarantined_units_are_not_tried_again(tmp_path: Path) -> None:
     passes, _ = run(tmp_path, plan_of(20), stages_of())
     assert passes == []
     assert pc.count(committed_ids(str(tmp_path))).as_py() == 19
+
+
+def suspects(count: int, error_type: str) -> dict[str, Suspect]:
+    """Units that failed alike."""
+    facts = {"stage": "decode", "error_type": error_type, "reason": "no luck"}
+    return {f"u{i}": Suspect(sample_id=f"u{i}", **facts) for i in range(count)}  # type: ignore[typeddict-item]
+
+
+@pytest.mark.parametrize(
+    ("found", "num_left", "says"),
+    [
+        (suspects(9, "StorageUnavailableError"), 900, "9 of 900 units that are left cannot be read: no luck"),
+        (suspects(8, "StorageUnavailableError"), 8, None),
+        (suspects(900, "RuntimeError"), 900, None),
+        ({}, 101, "of 1000 units, the process of 101 died even where they were alone"),
+        ({}, 100, None),
+    ],
+)
+def test_what_broke_on_the_way_is_no_units_fault(found: dict[str, Suspect], num_left: int, says: str | None) -> None:
+    with pytest.raises(PassError, match=says) if says else nullcontext():
+        _raise_if_elsewhere(found, num_left, num_at_first=1000)

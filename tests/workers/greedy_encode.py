@@ -16,7 +16,7 @@ from workers.encode_worker_spec import EncodeWorkerSpec
 from workers.microbatch import NoMemoryError
 
 NUM_ROWS = 20
-STEP_BYTES = 4 << 20
+STEP_BYTES = 8 << 20
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
     }
     expected = worker(rows)
     report = {"undisturbed": expected["microbatch"].unique().tolist(), "sizes": [], "equal": True}
-    for headroom in range(40 * STEP_BYTES, 0, -STEP_BYTES):
+    for headroom in range(20 * STEP_BYTES, 0, -STEP_BYTES):
         gc.collect()
         resource.setrlimit(resource.RLIMIT_DATA, (data_bytes() + headroom, resource.RLIM_INFINITY))
         try:

@@ -36,7 +36,7 @@ def mel_spectrogram(waveform: Tensor, spec: MelSpec, num_samples: Tensor | None 
         raise ValueError(f"expected num_samples of shape [{num_clips}], got {list(num_samples.shape)}")
     num_frames = spec.num_frames(length)
 
-    levelled = _set_level(waveform.to(torch.float64), spec, num_samples)
+    levelled = set_level(waveform.to(torch.float64), spec, num_samples)
     before = (spec.n_fft - spec.hop_length) // 2
     after = spec.n_fft - spec.hop_length - before
     rows = functional.pad(levelled, (before, after), mode="reflect").flatten(0, 1)  # [B*C, T + n_fft - hop]
@@ -51,7 +51,8 @@ def mel_spectrogram(waveform: Tensor, spec: MelSpec, num_samples: Tensor | None 
     return mel.view(num_clips, num_channels, spec.n_mels, num_frames)
 
 
-def _set_level(waveform: Tensor, spec: MelSpec, num_samples: Tensor | None) -> Tensor:
+def set_level(waveform: Tensor, spec: MelSpec, num_samples: Tensor | None) -> Tensor:
+    """What the front end does to a waveform float64 [B, C, T] first: mean, peak and loudness, as the spec says."""
     if num_samples is None:
         num_samples = torch.full((len(waveform),), waveform.shape[-1], device=waveform.device)
     if spec.remove_mean:

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from workers.files.uri import redacted
+
 T = TypeVar("T")
 
 _DELAYS_SECONDS = (0.2, 1.0, 4.0, 10.0)
@@ -125,4 +127,5 @@ def _status(error: BaseException) -> int | None:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join((str(error) or type(error).__name__).split())[:400]
+    """The error's words, without the signed addresses that a server sends one on to."""
+    return redacted(" ".join((str(error) or type(error).__name__).split()))[:400]

@@ -10,18 +10,22 @@ from urllib.parse import parse_qsl, unquote, urljoin, urlsplit
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 
-_URI_IN_TEXT = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://([^\s\"',\]}]*)")
+# What ends a URI in a sentence is taken for its end, but a signed query may hold quotes and commas: it ends at a space.
+_URI_IN_TEXT = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://((?:\[[^\s\]]*\])?[^\s\"',\]}]*(?<![:.;)`]))")
+_QUERY_IN_TEXT = re.compile(r"(://[^\s?]*\?)(\S+)")
 
 WEB = frozenset({"http", "https"})
+_WITH_PORTS = WEB | {"hdfs", "viewfs"}
 _NATIVE = frozenset({"s3", "gs", "gcs", "az", "abfs", "abfss", "hdfs", "viewfs"})
 _READ_ONLY = WEB | {"hf"}
 
 # Anything that a signed URL carries, or that people put where a password should not be.
 _SECRET = re.compile(
-    r"(?i)(^|[-_])(sig|signature|token|secret|password|passwd|pwd|credential|credentials|auth|authorization|"
-    r"apikey|accesskey|access-key|secretkey)$|api[-_]?key|access[-_]?key|secret|password|^x-(amz|goog)-(signature|"
-    r"credential|security-token)|^sas$|session[-_]?token"
+    r"(?i)(^|[-_])(sig|signature|passwd|pwd|credential|credentials|auth|authorization)$|(api|access|auth)[-_]?key|"
+    r"secret|password|token$|^x-(amz|goog)-(signature|credential|security-token)|^sas$|^key$"
 )
+_HOST = re.compile(r"(\[[^\[\]@?]*\]|[^:\[\]@?]*)(:\d*)?(\?[^@]*)?")
+"""A host, which may be an IPv6 address, its port, and a query that follows at once."""
 _CONNECTION = frozenset({"endpoint_override", "scheme", "region", "allow_bucket_creation", "allow_bucket_deletion"})
 
 _ENVIRONMENT = {
@@ -63,11 +67,12 @@ def check_uri(path: str) -> None:
     rest = path[len(scheme) + 3 :]
     authority = rest.split("/", 1)[0]
     if _has_password(scheme, authority):
-        raise ValueError(f"{scheme}://…@{authority.rpartition('@')[2]}: {_remedy(scheme, 'a user name or key')}")
+        shown = re.split("[/?]", _without_user(rest))[0]
+        raise ValueError(f"{scheme}://{shown}: {_remedy(scheme, 'a user name or key')}")
     shown, question, query = path.partition("?")
     if question:
-        names = [name for name, _ in parse_qsl(query, keep_blank_values=True)]
-        if secret := next((name for name in names if _SECRET.search(name)), None):
+        names = _parameters(query)
+        if secret := next(filter(_SECRET.search, names), None):
             raise ValueError(f"{shown}?…: {_remedy(scheme, f'a secret in the parameter {secret!r}')}")
         if scheme in _NATIVE and (wrong := next((name for name in names if name in _CONNECTION), None)):
             raise ValueError(
@@ -86,17 +91,14 @@ def check_uri(path: str) -> None:
 def redacted(text: str) -> str:
     """A text with what could be a secret in its URIs taken out, for messages about what was refused."""
 
-    def plain(found: re.Match[str]) -> str:
-        scheme, rest = found[1], found[2]
-        authority, slash, tail = rest.partition("/")
-        if _has_password(scheme.lower(), authority):
-            authority = "…@" + authority.rpartition("@")[2]
-        before, question, query = (authority + slash + tail).partition("?")
-        if any(_SECRET.search(name) for name, _ in parse_qsl(query, keep_blank_values=True)):
-            query = "…"
-        return f"{scheme}://{before}{question}{query}"
+    def without_user(found: re.Match[str]) -> str:
+        has_password = _has_password(found[1].lower(), found[2].split("/", 1)[0])
+        return f"{found[1]}://{_without_user(found[2])}" if has_password else found[0]
 
-    return _URI_IN_TEXT.sub(plain, text)
+    def without_query(found: re.Match[str]) -> str:
+        return f"{found[1]}…" if any(map(_SECRET.search, _parameters(found[2]))) else found[0]
+
+    return _QUERY_IN_TEXT.sub(without_query, _URI_IN_TEXT.sub(without_user, text))
 
 
 def absolute(path: str) -> str:
@@ -146,14 +148,38 @@ def folder_of(path: str) -> str:
     """The folder that a file lies in."""
     if not is_uri(path):
         return os.path.dirname(os.path.abspath(path))
-    plain = path.partition("?")[0] if scheme_of(path) in WEB else path
-    return plain.rpartition("/")[0]
+    return without_query(path).rpartition("/")[0]
+
+
+def extension_of(path: str) -> str:
+    """What a file's name ends in, lower-case and with its dot."""
+    return os.path.splitext(without_query(path))[1].lower()
+
+
+def without_query(path: str) -> str:
+    """A web address up to its query or fragment; any other path as it is."""
+    return re.split("[?#]", path, maxsplit=1)[0] if scheme_of(path) in WEB else path
 
 
 def _has_password(scheme: str, authority: str) -> bool:
-    """Whether something stands before an @ that is not a container of `abfs://container@account…`."""
-    user, at, _ = authority.rpartition("@")
-    return bool(at) and (":" in user or scheme not in ("abfs", "abfss"))
+    """Whether something stands there that is neither a host, nor a bucket, nor `container@account…` of abfs.
+
+    A key may hold slashes, so that of `s3://KEY:SEC/RET@bucket` the authority is `KEY:SEC`: no bucket has a colon.
+    """
+    if scheme in _WITH_PORTS:
+        return not _HOST.fullmatch(authority)
+    return ":" in authority or ("@" in authority and scheme not in ("abfs", "abfss"))
+
+
+def _without_user(rest: str) -> str:
+    """What comes behind the scheme, up to its last @ left out: a secret may hold any character before that."""
+    _, at, after = rest.rpartition("@")
+    return f"…@{after}" if at else "…"
+
+
+def _parameters(query: str) -> list[str]:
+    """Names in a query, and in those of addresses that are values of it."""
+    return [name for name, _ in parse_qsl(query.replace("?", "&"), keep_blank_values=True)]
 
 
 def _remedy(scheme: str, what: str) -> str:

@@ -22,9 +22,10 @@ from hashlib import blake2b
 from typing import BinaryIO, cast
 from urllib.parse import quote, unquote
 
-from workers.files import FileEntry, RemoteFile, StorageUnavailableError, is_uri, stat_file
+from workers.files import RemoteFile, StorageUnavailableError, is_uri
 from workers.files.ranged import Blocks, RangedFile
-from workers.media.errors import MediaError
+from workers.files.uri import redacted
+from workers.media.errors import MediaError, UnavailableFileError
 from workers.media.parquet_cell import read_cell
 
 _BYTES = re.compile(r"bytes:(\d+)\+(\d+)")
@@ -205,21 +206,6 @@ class _Guarded(RangedFile):
             return 0
 
 
-def stat_media(path: str, member: str | None = None) -> FileEntry:
-    """Size and time by which a recording is known again without reading it: of its own bytes, or of the table it is in.
-
-    Raises:
-        OSError: As `stat_file`.
-        MediaError: That is no member.
-    """
-    if member is None:
-        return stat_file(path)
-    entry = _shared_entry(path, _minute()) if is_uri(path) else stat_file(path)
-    if _ROW.fullmatch(member):
-        return entry
-    return FileEntry(path=path, size=_byte_range(member)[1], modified_ns=entry.modified_ns)
-
-
 def _byte_range(member: str) -> tuple[int, int]:
     if (place := _BYTES.fullmatch(member)) is None:
         raise MediaError(f"not a member: {member!r}; expected bytes:OFFSET+LENGTH or row:COLUMN:ROWGROUP:ROW")
@@ -232,11 +218,6 @@ def _shared(path: str, process: int, minute: int) -> RemoteFile:  # noqa: ARG001
     return RemoteFile(path)
 
 
-@lru_cache(maxsize=32)
-def _shared_entry(path: str, minute: int) -> FileEntry:  # noqa: ARG001
-    return stat_file(path)
-
-
 def _minute() -> int:
     return int(time.monotonic() // _SHARED_SECONDS)
 
@@ -246,13 +227,14 @@ def _media_error(error: Exception) -> MediaError:
     if isinstance(error, MediaError):
         return error
     if isinstance(error, FileNotFoundError):
-        return MediaError("no such file")
+        return UnavailableFileError("no such file")
     if isinstance(error, IsADirectoryError):
         return MediaError("is a folder, not a file")
     if isinstance(error, PermissionError):
-        return MediaError("cannot open: no permission to read it")
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return MediaError(f"cannot open: {reason}")
+        return UnavailableFileError("cannot open: no permission to read it")
+    if isinstance(error, OSError):
+        return UnavailableFileError(f"cannot open: {redacted(error.strerror or str(error))}")
+    return MediaError(f"cannot open: {redacted(str(error))}")
 
 
 def _check_local(path: str) -> int:
@@ -261,9 +243,9 @@ def _check_local(path: str) -> int:
         path.encode()
         status = os.stat(path)
     except FileNotFoundError:
-        raise MediaError("no such file") from None
+        raise UnavailableFileError("no such file") from None
     except OSError as error:
-        raise MediaError(f"cannot open: {error.strerror}") from error
+        raise UnavailableFileError(f"cannot open: {error.strerror}") from error
     except ValueError as error:  # a lone surrogate or a NUL, from file names that are not UTF-8
         raise MediaError(f"the file name cannot be used: {error}; rename the file") from error
     if stat.S_ISDIR(status.st_mode):
@@ -273,5 +255,5 @@ def _check_local(path: str) -> int:
     if status.st_size == 0:
         raise MediaError("empty file (0 bytes)")
     if not os.access(path, os.R_OK):
-        raise MediaError("cannot open: no permission to read it")
+        raise UnavailableFileError("cannot open: no permission to read it")
     return status.st_size

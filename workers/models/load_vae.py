@@ -8,7 +8,6 @@ from workers.models.precision import Precision
 from workers.models.vae import VAE
 from workers.models.vae_spec import VaeSpec
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _AUDIO_VAE_ROWS = 4
 """An AudioVAE's rows are so small that one alone takes twice the time."""
 
@@ -19,7 +18,7 @@ def load_vae(spec: VaeSpec, *, device: torch.device, precision: Precision) -> VA
     Raises:
         ValueError: Its files are missing, refused, or do not fit their config; the message says what to do.
     """
-    dtype = _DTYPES[precision]
+    dtype: torch.dtype = getattr(torch, precision)
     if isinstance(spec, AudioVaeSpec):
         from workers.models.audio_vae import AudioVAE
 

@@ -113,6 +113,14 @@ def test_tables_by_folder_pattern_and_list(tmp_path: Path, listed: Rows) -> None
         assert [row["n"] for row in rows] == list(range(6))
 
 
+def test_tables_without_rows_hold_no_audio(tmp_path: Path, listed: Rows) -> None:
+    write(tmp_path / "a.parquet", [])
+    with pytest.raises(SourceError, match=r"the tables of '.*' have no rows"):
+        listed(str(tmp_path))
+    write(tmp_path / "b.parquet", inside(1))
+    assert [row["_item"] for row in listed(str(tmp_path))] == ["b.parquet#0"]
+
+
 def test_names_and_durations_can_come_from_columns(tmp_path: Path, listed: Rows) -> None:
     path = write(tmp_path / "t.parquet", inside(2), key=["x", "y"], seconds=[1.0, 2.5], more=[1, 2])
     rows = listed(str(path), id_column="key", duration_column="seconds")

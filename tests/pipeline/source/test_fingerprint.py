@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import workers.files
 from pipeline.source.fingerprint import fingerprint
 from pipeline.source_spec import SourceSpec
 
@@ -22,6 +23,16 @@ def test_it_follows_the_bytes_and_the_settings(manifest: Path) -> None:
     assert first != fingerprint(spec.model_copy(update={"columns": ("seconds",)}))
     manifest.write_text("path,seconds\na.wav,2\n")
     assert first != fingerprint(spec)
+
+
+def test_the_query_of_an_address_is_no_part_of_its_extension(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = SourceSpec(path=str(manifest), duration_column="seconds")
+    for name in ("open_file", "stat_file"):
+        real = getattr(workers.files, name)
+        monkeypatch.setattr(f"pipeline.source.fingerprint.{name}", lambda _, real=real: real(str(manifest)))
+    there = fingerprint(spec.model_copy(update={"path": "https://host/clips.csv?download=true"}))
+    assert there is not None
+    assert there["digest"] == fingerprint(spec)["digest"]  # type: ignore[index]
 
 
 def test_where_files_decide_there_is_none(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:

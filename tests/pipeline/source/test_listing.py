@@ -173,7 +173,7 @@ def test_one_manifest_is_read(tmp_path: Path) -> None:
     for path in (f"{tmp_path}/*.csv", f"{tmp_path}/{{a,b}}.csv", (f"{tmp_path}/a.csv", f"{tmp_path}/b.csv")):
         with pytest.raises(SourceError, match=r"stands for several files, and '.*a\.csv' is a manifest; give one"):
             names(path)
-    with pytest.raises(SourceError, match="no media files"):
+    with pytest.raises(SourceError, match=r"the manifest '.*m\.csv' has no rows"):
         names(manifest(tmp_path, "path,n\n"))
     with pytest.raises(SourceError, match="cannot read the manifest"):
         names(manifest(tmp_path, ""))

@@ -76,6 +76,33 @@ def test_paths_with_credentials_are_refused_and_not_repeated(tmp_path: Path, pat
     assert "hunter2" not in str(caught.value)
 
 
+def test_parameters_of_paths_on_the_web_are_looked_at() -> None:
+    assert resolved("https://host/x", "a.wav?v=1", "b.wav") == ["https://host/x/a.wav?v=1", "https://host/x/b.wav"]
+    with pytest.raises(SourceError, match="a secret in the parameter 'token'"):
+        resolved("https://host/x", "a.wav?token=hunter2")
+
+
+def test_whole_paths_are_not_looked_at_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: list[str] = []
+    monkeypatch.setattr("pipeline.source.manifest.check_uri", looked_at.append)
+    numbers = range(1000)
+    places = ("/data", "s3://one", "s3://two", "gs://one/x")
+    paths = [f"{place}/{number}.wav" for number in numbers for place in places]
+    assert resolved("/here", *paths) == paths
+    assert sorted(set(looked_at)) == ["gs://one/", "s3://one/", "s3://two/"]
+    assert len(looked_at) <= 6
+    assert resolved("/here", "a.wav", *paths, "http://host:80/x") == ["/here/a.wav", *paths, "http://host:80/x"]
+    assert resolved("s3://b/y", "z.wav", "s3://one/x.wav") == ["s3://b/y/z.wav", "s3://one/x.wav"]
+
+
+def test_what_is_missing_stays_missing() -> None:
+    for paths in ([None, "/a"], [None, "a"], [None, "s3://b/c", "a", "http://h/?x"], [None, None]):
+        column = pa.chunked_array([pa.array(paths, pa.string())])
+        found = resolve_paths(column, "/here", where="m.csv").to_pylist()
+        assert [path is None for path in found] == [path is None for path in paths]
+    assert resolve_paths(pa.chunked_array([], pa.string()), "/here", where="m.csv").to_pylist() == []
+
+
 def test_paths_that_lead_out_of_their_store_are_refused() -> None:
     with pytest.raises(SourceError, match=r"m\.csv: .*leads out of s3://b"):
         resolved("s3://b/x", "../../../c.wav")
@@ -90,6 +117,21 @@ def test_a_manifest_at_a_uri_names_files_beside_it(in_memory: Callable[[str, str
         ("../b.wav", f"{folder}/b.wav", 2),
         ("a.wav", f"{folder}/sub/a.wav", 1),
     ]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_a_manifest_at_an_address_with_a_query(
+    tmp_path: Path, listed: Rows, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    path = tmp_path / f"m.{kind}"
+    if kind == "parquet":
+        pq.write_table(pa.table({"path": ["a.wav"]}), path)
+    else:
+        path.write_text("path\na.wav\n" if kind == "csv" else '{"path": "a.wav"}\n')
+    for module in ("manifest", "audio_table"):
+        monkeypatch.setattr(f"pipeline.source.{module}.open_file", lambda _: path.open("rb"))
+    [row] = listed(f"https://host/x/m.{kind}?download=true")
+    assert row["_path"] == "https://host/x/a.wav"
 
 
 def test_folders_lists_and_files_at_uris(in_memory: Callable[[str, str], str], listed: Rows) -> None:

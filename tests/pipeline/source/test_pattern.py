@@ -72,12 +72,25 @@ def in_memory(tmp_path: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize(
     "pattern",
-    ["*.wav", "**/*.wav", "a/*", "a/**", "**", "*/*/*.wav", "x[12].wav", "x?.wav", "{x1,a/*}.wav", "[[]7].wav", ".h/*"],
-)
+    [
+        "*.wav", "**/*.wav", "a/*", "a/**", "**", "*/*/*.wav", "x[12].wav", "x?.wav", "{x1,a/*}.wav", "[[]7].wav",
+        ".h/*", "**/.h/*.wav", "**/.6.wav", "**/b/**/*.wav", "*/.6.wav",
+    ],
+)  # fmt: skip
 def test_wildcards_match_alike_on_disk_and_in_an_object_store(in_memory: str, tmp_path: Path, pattern: str) -> None:
     local = [str(Path(file).relative_to(tmp_path)) for file in match_files(f"{tmp_path}/{pattern}")]
     remote = [file.removeprefix(in_memory + "/") for file in match_files(f"{in_memory}/{pattern}")]
     assert sorted(remote) == sorted(local) != []
+
+
+def test_circles_of_links_are_walked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/x.wav").touch()
+    (tmp_path / "sub/up").symlink_to("..", target_is_directory=True)
+    monkeypatch.chdir(tmp_path)
+    for pattern in (f"{tmp_path}/**/*.wav", "**/*.wav", "./sub//**", f"file://{tmp_path}/**/x.*"):
+        assert match_files(pattern) == [f"{tmp_path}/sub/x.wav"]
+    assert match_files("{sub,nowhere}/**/*.wav") == [f"{tmp_path}/sub/x.wav"]
 
 
 def test_the_web_has_no_wildcards() -> None:

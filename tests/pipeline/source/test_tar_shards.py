@@ -12,6 +12,7 @@ import webdataset
 
 from pipeline.source import SourceError, list_source
 from pipeline.source_spec import SourceSpec
+from pipeline.store.manifest import Manifest, save_manifest
 
 Shard = Callable[..., Path]
 Rows = Callable[..., list[dict[str, Any]]]
@@ -85,6 +86,17 @@ def test_shards_by_folder_pattern_list_and_file_are_the_same_items(shard: Shard,
     assert listing_of(f"{tmp_path}/set").ignored == {".md": 1}
 
 
+def test_the_output_of_a_job_may_lie_among_its_shards(shard: Shard, tmp_path: Path) -> None:
+    shard({"k.wav": b"x"}, "set/a.tar")
+    before = listing_of(f"{tmp_path}/set")
+    manifest = Manifest.start(kind="encode", identity="0", schema=pa.schema([]), environment={})
+    save_manifest(f"{tmp_path}/set/latents", manifest)
+    (tmp_path / "set/latents/index.parquet").touch()
+    for path in (f"{tmp_path}/set", f"{tmp_path}/set/**"):
+        listing = listing_of(path)
+        assert (listing.items, listing.ignored) == (before.items, before.ignored)
+
+
 def test_a_missing_shard_of_a_range_fails_by_name(shard: Shard, listed: Rows, tmp_path: Path) -> None:
     shard({"k.wav": b"x"}, "s-0.tar")
     assert errors(listed(f"{tmp_path}/s-{{0..1}}.tar")) == {
@@ -124,6 +136,8 @@ def test_which_of_several_recordings_has_to_be_said(shard: Shard, listed: Rows) 
     [
         ({"2.json": "{"}, "'2.json' is not JSON"),
         ({"2.json": "[" * 100_000}, "'2.json' is not JSON"),
+        ({"2.json": '{"caption": "rain \\ud83d"}'}, "'2.json' holds what is no Unicode text"),
+        ({"2.json": '[{"\\udc00": 1}]'}, "'2.json' holds what is no Unicode text"),
         ({"2.txt": b"\xff\xfe"}, "'2.txt' is not UTF-8"),
         ({"2.txt": b" " * (16 << 20) + b" "}, "has 16,777,217 bytes; at most 16 MiB"),
     ],
@@ -138,6 +152,11 @@ def test_a_bad_description_costs_its_sample_alone(
     assert reason in error
     assert [row["a"] for row in rows] == [1, None, 3]
     assert next(row["_member"] for row in rows if row["_error"]) is None
+
+
+def test_escapes_are_read(shard: Shard, listed: Rows) -> None:
+    [row] = listed(str(shard({"1.wav": b"", "1.json": '{"caption": "\\ud83c\\udf27 \\\\ud83c"}'})))
+    assert row["caption"] == "🌧 \\ud83c"
 
 
 def test_hostile_members_cost_themselves_alone_and_give_no_item_their_name(shard: Shard, listed: Rows) -> None:

@@ -65,10 +65,10 @@ def test_values_that_are_not_numbers(value: float, expected: float) -> None:
     assert same.num_rows == 0
 
 
-def test_other_columns_are_counted_and_how_a_row_was_computed_is_not() -> None:
-    first: dict[str, Any] = {"a": 1, "b": None, "c": float("nan"), "microbatch": 8, "row_digest": b"x", "only": 1}
+def test_other_columns_are_counted() -> None:
+    first: dict[str, Any] = {"a": 1, "b": None, "c": float("nan"), "only": 1}
     difference = Difference()
-    difference.add(first, {**first, "microbatch": 4, "row_digest": b"y"})
+    difference.add(first, dict(first))
     assert difference.is_empty
     difference.add(first, {"a": 2, "b": "", "c": float("nan")})
     assert difference.columns == {"a": 1, "b": 1}

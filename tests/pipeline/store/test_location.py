@@ -91,3 +91,9 @@ def test_mapping_holds_no_file_descriptor(tmp_path: Path) -> None:
 def test_empty_file_maps_to_nothing(tmp_path: Path) -> None:
     (tmp_path / "x").touch()
     assert location.map_file(str(tmp_path / "x")).size == 0
+
+
+def test_a_link_that_leads_nowhere_hides_no_other_file(tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").write_bytes(b"1")
+    (tmp_path / "b.parquet").symlink_to(tmp_path / "gone")
+    assert location.list_files(str(tmp_path)) == {"a.parquet": 1}

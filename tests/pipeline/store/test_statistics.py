@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from pipeline.store.columns import tensor_arrays
 from pipeline.store.schema import store_schema
 from pipeline.store.statistics import (
     channel_sums,
@@ -18,7 +19,6 @@ from pipeline.store.statistics import (
     table_sums,
     total_sums,
 )
-from pipeline.store.tensors import tensor_arrays
 from workers.tensor_column import TensorColumn
 
 

@@ -71,6 +71,12 @@ def test_four_failures_are_survived_and_five_are_not() -> None:
         retried(failing(*[TimeoutError()] * 5), "s3://b/x")  # type: ignore[arg-type]
 
 
+def test_signed_addresses_are_not_repeated() -> None:
+    error = ConnectionResetError("reset by https://cdn/x?name=''x.wav''&Signature=hunter2 meanwhile")
+    with pytest.raises(StorageUnavailableError, match=r"the last: reset by https://cdn/x\?… meanwhile"):
+        retried(failing(*[error] * 5), "https://host/x")  # type: ignore[arg-type]
+
+
 def test_a_server_that_hangs_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 60.0, 130.0])
     monkeypatch.setattr("workers.files.retry.time.monotonic", lambda: next(clock))

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from workers.files import absolute, check_uri, is_uri, is_writable, join_path
-from workers.files.uri import folder_of, redacted
+from workers.files.uri import extension_of, folder_of, redacted
 
 SECRET = "wJalrXUt+nFEMI/K7MDENG=bPxRfiCYEXAMPLEKEY"
 
@@ -18,6 +18,15 @@ SECRET = "wJalrXUt+nFEMI/K7MDENG=bPxRfiCYEXAMPLEKEY"
         (f"https://host/a.wav?X-Amz-Credential=AKIA&X-Amz-Signature={SECRET}", "parameter 'X-Amz-Credential'"),
         (f"https://host/a.wav?versionId=3&sig={SECRET}", "parameter 'sig'"),
         (f"https://host/a.wav?access_token={SECRET}", "parameter 'access_token'"),
+        (f"https://host/a.wav?accessToken={SECRET}", "parameter 'accessToken'"),
+        (f"https://host/a.wav?page=1&authtoken={SECRET}", "parameter 'authtoken'"),
+        (f"https://host/a.wav?key={SECRET}", "parameter 'key'"),
+        (f"https://host/get?url=https://other/a.wav?sig={SECRET}", "parameter 'sig'"),
+        (f"s3://AKIA123:{SECRET}@bucket/a.wav", "s3://…@bucket: holds a user name or key"),
+        (f"s3://AKIA123:{SECRET}/a.wav", "s3://…: holds a user name or key"),
+        (f"s3://AKIA123:@@{SECRET}@bucket/a.wav", "s3://…@bucket: holds a user name or key"),
+        (f"https://user:{SECRET}@host:80/a.wav", "https://…@host:80: holds a user name or key"),
+        (f"hdfs://user:{SECRET}@node/a.wav", "hdfs://…@node: holds a user name or key"),
         (f"s3://bucket/a.wav?secret_key={SECRET}&region=x", "parameter 'secret_key'"),
         (f"gs://bucket/a.wav?X-Goog-Signature={SECRET}", "set GOOGLE_APPLICATION_CREDENTIALS"),
         (f"abfs://account:{SECRET.replace('/', '')}@container/a.wav", "set AZURE_STORAGE_KEY"),
@@ -42,6 +51,10 @@ def test_credentials_are_refused_and_not_repeated(uri: str, remedy: str) -> None
         "abfss://container@account.dfs.core.windows.net/a.wav",
         "hf://datasets/someone/sounds@main/a.wav",
         "https://host/a.wav?download=true&page=2",
+        "http://host:8000/a@b:c.wav",
+        "http://host:8000?at=12:30",
+        "http://[::1]:8000/a.wav",
+        "hdfs://node:8020/a.wav",
         "memory://a.wav",
         "file:///data/a.wav",
         "/data/a:b@c?token=3.wav",
@@ -65,6 +78,13 @@ def test_what_is_no_secret_passes(uri: str) -> None:
 def test_what_cannot_be_opened_is_refused(uri: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         absolute(uri)
+
+
+def test_sentences_keep_all_but_their_secrets() -> None:
+    for text in ("s3://b: gone (see http://host:80).", "['http://host/a?x=1', 's3://b/c']", "`hdfs://node:80`; a@b"):
+        assert redacted(text) == text
+    assert redacted("400, url='https://host/a?name=''b.wav''&Signature=x' it is") == "400, url='https://host/a?… it is"
+    assert redacted("['http://host/a?x=1','s3://KEY:SEC/RET@b/c']: no") == "['http://host/a?x=1','s3://…@b/c']: no"
 
 
 def test_absolute(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,4 +134,12 @@ def test_names_cannot_leave_their_bucket() -> None:
 def test_the_folder_of_a_file() -> None:
     assert folder_of("s3://b/x/m.csv") == "s3://b/x"
     assert folder_of("https://host/x/m.csv?page=a/b") == "https://host/x"
+    assert folder_of("https://host/x/m.csv#a/b") == "https://host/x"
     assert folder_of("/data/m.csv") == "/data"
+
+
+def test_the_extension_of_a_file() -> None:
+    assert extension_of("https://host/x/m.PARQUET?download=true&as=a.csv") == ".parquet"
+    assert extension_of("https://host/x/m.csv#row=2.5") == ".csv"
+    assert extension_of("s3://b/what?.wav") == ".wav"
+    assert extension_of("/data/x.d/take #1?") == ""

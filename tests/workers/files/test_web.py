@@ -13,6 +13,7 @@ import pytest
 
 from workers.files import RemoteFile, StorageUnavailableError, list_folder, open_file, stat_file
 
+SIGNED = "response=%27%27x.wav%27%27&X-Amz-Signature=hunter2"
 DATA = np.random.default_rng(0).bytes(6_000_000)
 
 
@@ -48,6 +49,11 @@ class Server(SimpleHTTPRequestHandler):
         self.wfile.write(data[first : last + 1])
 
     def _fails(self) -> bool:
+        if self.path == "/moved":
+            self.send_response(302)
+            self.send_header("Location", f"/big%20file.bin?{SIGNED}")
+            self.end_headers()
+            return True
         if type(self).busy > 0:
             type(self).busy -= 1
             self.send_error(self.status)
@@ -102,6 +108,18 @@ def test_busy_for_too_long(server: tuple[str, Any], monkeypatch: pytest.MonkeyPa
     handler.busy = 100
     with pytest.raises(StorageUnavailableError, match="empty: no luck in 2 tries"):
         open_file(f"{url}/empty")
+
+
+def test_where_a_server_sends_one_on_to_is_not_repeated(
+    server: tuple[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, handler = server
+    monkeypatch.setattr("workers.files.retry._DELAYS_SECONDS", (0.0,))
+    remote = RemoteFile(f"{url}/moved")
+    handler.busy = 100
+    with pytest.raises(StorageUnavailableError, match=r"moved: no luck in 2 tries .* 503.*file\.bin\?…") as caught:
+        remote.read(0, 10)
+    assert "hunter2" not in str(caught.value)
 
 
 def test_missing_or_forbidden(server: tuple[str, Any]) -> None:

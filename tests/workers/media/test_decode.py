@@ -14,11 +14,11 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from tests.workers.media.probing import probe_audio
 from workers.audio.decode_spec import DecodeSpec
 from workers.audio.resample import resampled_length
 from workers.media.decode import Span, decode_spans
 from workers.media.errors import MediaError
-from workers.media.probe import probe_audio
 
 Waveform = NDArray[np.float32]
 

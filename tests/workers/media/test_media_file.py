@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.workers.media.probing import probe_audio
 from workers.audio.decode_spec import DecodeSpec
 from workers.files import StorageUnavailableError
 from workers.media import media_file
 from workers.media.decode import Span, decode_spans
 from workers.media.errors import MediaError
-from workers.media.media_file import MediaFile, bytes_member, row_member, stat_media
-from workers.media.probe import probe_audio
+from workers.media.media_file import MediaFile, bytes_member, row_member
 
 SPEC = DecodeSpec(sample_rate=16_000, channels="stereo")
 SPANS = [Span(40_000, 8_000), Span(0, 16_000), Span(16_000, 16_000), Span(62_000, 2_000)]
@@ -208,14 +208,6 @@ def test_a_store_that_goes_silent_is_not_taken_for_a_short_file(
         decode_spans("memory://long", SPANS, SPEC)
 
 
-def test_the_stamp_of_a_member_changes_with_its_archive(tmp_path: Path) -> None:
-    path = tmp_path / "shard.tar"
-    path.write_bytes(b"x" * 100)
-    stamp = stat_media(str(path), "bytes:10+20")
-    assert (stamp.size, stamp.modified_ns) == (20, path.stat().st_mtime_ns)
-    assert stat_media(str(path)).size == stat_media(str(path), "row:a:0:0").size == 100
-
-
 def test_a_playlist_from_elsewhere_opens_no_local_file(
     recordings: dict[str, Path], memory: fsspec.AbstractFileSystem, tmp_path: Path
 ) -> None:
@@ -224,3 +216,12 @@ def test_a_playlist_from_elsewhere_opens_no_local_file(
     memory.pipe_file("/list.m3u8", playlist.encode())
     with pytest.raises(MediaError):
         probe_audio("memory://list.m3u8")
+
+
+@pytest.mark.parametrize("kind", [OSError, ValueError])
+def test_signed_addresses_are_not_repeated(tmp_path: Path, kind: type[Exception]) -> None:
+    (tmp_path / "x").write_bytes(b"x")
+    with MediaFile(str(tmp_path / "x")) as file:
+        file.failure = kind("cut off at https://cdn/x?sig=hunter2 for good")
+        with pytest.raises(MediaError, match=r"cut off at https://cdn/x\?… for good"):
+            file.check()

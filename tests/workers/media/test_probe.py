@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.workers.media.probing import probe_audio
 from workers.media.errors import MediaError
-from workers.media.probe import probe_audio
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,7 @@
+"""What a worker can give for a unit."""
+
+from workers.audio_column import AudioColumn
+from workers.number_column import NumberColumn
+from workers.tensor_column import TensorColumn
+
+Column = TensorColumn | AudioColumn | NumberColumn
