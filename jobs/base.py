@@ -19,6 +19,7 @@ from workers.spec import PathText, Spec
 
 if TYPE_CHECKING:
     from pipeline.model_stage import Worker, WorkerSpec
+    from pipeline.store import LatentStore
 
 RUNNING_FIELDS = frozenset({"output", "placement", "limits"})
 """The half of a spec that does not decide content; everything else does."""
@@ -124,6 +125,10 @@ class Job(Spec):
         Raises:
             ValueError: the model cannot be found, or cannot take what the spec would give it.
         """
+
+    def findings(self, store: "LatentStore") -> tuple[str, ...]:  # noqa: ARG002 (most kinds have none)
+        """What a finished store shows, in lines for the summary of a run."""
+        return ()
 
     def content(self) -> dict[str, Any]:
         """The half of the spec that decides content, as plain JSON values."""

@@ -68,6 +68,7 @@ def run(
     """
     job = load_job(spec, overrides or [])
     changes = [f"--set={text}" for text in overrides or []] + ["--prune"] * prune
+    changes += ["--retry-quarantined"] * retry_quarantined
     with interruptible(resume=shlex.join(["latentmill", "run", spec, *changes])):
         from jobs.run import run_job
         from jobs.summary import describe_summary
@@ -166,6 +167,28 @@ def diff(
         found = diff_stores(first, second, progress, limit=limit)
     typer.echo(json.dumps(found.as_json(), indent=2, default=str) if as_json else describe_difference(found))
     _exit_if_different(not found.equal)
+
+
+@app.command()
+def export(
+    store: StoreArgument,
+    folder: Annotated[str, typer.Option("--to", metavar="DIR", help="Where to; made where it is missing.")],
+    columns: Annotated[
+        list[str] | None, typer.Option("--column", help="Only these sounds of each unit, such as vocoder. Repeatable.")
+    ] = None,
+    as_wav: Annotated[bool, typer.Option("--wav", help="16-bit WAV in place of FLAC.")] = False,
+) -> None:
+    """Write the sounds of a store to files, DIR/COLUMN/SAMPLE_ID.flac."""
+    from jobs.export import export_store
+    from jobs.summary import format_bytes
+
+    with interruptible(), _at_work() as progress:
+        done = export_store(
+            store, folder, columns=columns or (), file_format="wav" if as_wav else "flac", progress=progress
+        )
+    typer.echo(
+        f"{done.num_files:,} files ({', '.join(done.columns)}), {format_bytes(done.num_bytes)}, in {done.folder}"
+    )
 
 
 @app.command()

@@ -23,7 +23,7 @@ from pipeline.pending import pending_units
 from pipeline.placement import Placement, resolve_placement
 from pipeline.progress import Progress, Silent
 from pipeline.quarantine import quarantined_ids, read_quarantine
-from pipeline.store import location
+from pipeline.store import LatentStore, location
 from pipeline.store.damaged import set_aside_damaged
 from pipeline.store.manifest import load_manifest, save_manifest
 
@@ -53,7 +53,8 @@ def run_job(
         store = output_path(job.output)
     with _claimed(store, progress) as claim:
         progress.phase("looking at the machine")
-        resources = find_resources()
+        with as_spec_error():
+            resources = find_resources()
         if location.exists(location.join(store, location.MANIFEST)):
             for note in set_aside_damaged(store):
                 progress.note(note)
@@ -83,6 +84,7 @@ def run_job(
         store=store,
         manifest=manifest,
         notes=prepared.notes,
+        findings=prepared.job.findings(LatentStore(store)) if manifest.totals.num_units else (),
         num_units=plan.num_rows,
         example=plan.slice(0, 1)["sample_id"][0].as_py(),
         num_new=made.num_rows,

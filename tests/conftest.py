@@ -66,6 +66,65 @@ def make_clips(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
+@pytest.fixture(scope="session")
+def tiny_autoencoder_kl(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Writes small random AutoencoderKL folders of AudioLDM2's structure."""
+    import torch
+    from diffusers import AutoencoderKL
+
+    logging.getLogger("diffusers").setLevel(logging.ERROR)
+
+    def save(
+        *, dtype: torch.dtype = torch.float32, seed: int = 0, in_pipeline: bool = False, **save_options: object
+    ) -> Path:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = AutoencoderKL(
+                in_channels=1,
+                out_channels=1,
+                down_block_types=["DownEncoderBlock2D"] * 3,
+                up_block_types=["UpDecoderBlock2D"] * 3,
+                block_out_channels=[16, 32, 64],
+                layers_per_block=2,
+                latent_channels=8,
+                norm_num_groups=8,
+                scaling_factor=0.4,
+            )
+        folder = tmp_path_factory.mktemp("autoencoder_kl")
+        model.to(dtype).save_pretrained(folder / "vae" if in_pipeline else folder, **save_options)
+        return folder
+
+    return save
+
+
+@pytest.fixture(scope="session")
+def tiny_hifigan(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Writes small random SpeechT5HifiGan folders of AudioLDM2's rates."""
+    import torch
+    from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
+
+    def save(*, dtype: torch.dtype = torch.float32, seed: int = 0, folder: Path | None = None) -> Path:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = SpeechT5HifiGan(
+                SpeechT5HifiGanConfig(
+                    model_in_dim=64,
+                    sampling_rate=16_000,
+                    upsample_initial_channel=32,
+                    upsample_rates=[5, 4, 2, 2, 2],
+                    upsample_kernel_sizes=[16, 16, 8, 4, 4],
+                    resblock_kernel_sizes=[3],
+                    resblock_dilation_sizes=[[1, 3]],
+                    normalize_before=False,
+                )
+            )
+        folder = folder or tmp_path_factory.mktemp("hifigan")
+        model.to(dtype).save_pretrained(folder)
+        return folder
+
+    return save
+
+
 @pytest.fixture(autouse=True)
 def _gpu_tests_need_a_gpu(request: pytest.FixtureRequest) -> None:
     if request.node.get_closest_marker("gpu") is None:

@@ -92,7 +92,7 @@ def test_schema_is_json_schema() -> None:
     assert schema["properties"]["kind"]["const"] == "encode"
     assert schema["additionalProperties"] is False
     assert "seconds" in schema["$defs"]["SegmentSpec"]["properties"]["length_seconds"]["description"]
-    assert set(json.loads(latentmill("schema").stdout)["discriminator"]["mapping"]) == {"encode", "mel"}
+    assert set(json.loads(latentmill("schema").stdout)["discriminator"]["mapping"]) == {"encode", "mel", "reconstruct"}
     assert "did you mean encode" in latentmill("schema", "encod").stderr
 
 
@@ -168,7 +168,7 @@ def test_an_interrupted_run_says_how_to_go_on(clips: Path, tmp_path: Path, inter
 
 def test_help_lists_the_commands() -> None:
     printed = latentmill("--help").stdout
-    for command in ("run", "plan", "status", "show", "verify", "replay", "diff", "schema"):
+    for command in ("run", "plan", "status", "show", "verify", "replay", "diff", "export", "schema"):
         assert f"\n  {command}" in printed
 
 

@@ -9,6 +9,7 @@ from jobs.cli import main
 from jobs.encode_job import EncodeJob
 from jobs.load import RECIPES, job_kinds, load_job
 from jobs.mel_job import MelJob
+from jobs.reconstruct_job import ReconstructJob
 from jobs.spec_error import SpecError
 
 GOOD = """\
@@ -175,7 +176,7 @@ def test_recipes_need_overrides_alone(recipe: str) -> None:
 
 
 def test_kinds_are_found_by_their_files() -> None:
-    assert job_kinds() == {"encode": EncodeJob, "mel": MelJob}
+    assert job_kinds() == {"encode": EncodeJob, "mel": MelJob, "reconstruct": ReconstructJob}
 
 
 def test_a_job_survives_its_own_dump(tmp_path: Path) -> None:

@@ -6,12 +6,13 @@ from typing import Any
 
 from workers.models.audio_vae_spec import AudioVaeConfig
 from workers.models.vae_spec import VaeSpec
+from workers.models.vocoder_spec import VocoderSpec
 
 # Part of the digest of random weights: change it when the way they are drawn changes.
 _RANDOM_INIT_VERSION = "random weights 1"
 
 
-def weights_digest(spec: VaeSpec) -> str:
+def weights_digest(spec: VaeSpec | VocoderSpec) -> str:
     """SHA-256 over a model's config and weights, as hex; equal wherever the files lie and whatever they are called.
 
     For random weights it covers the architecture and the seed, of which they are a function.

@@ -1,0 +1,113 @@
+"""Settings of vocoders in the transformers format."""
+
+from collections.abc import Mapping
+from math import prod
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field
+
+from workers.models.checkpoint import Checkpoint, find_checkpoint, find_folder, hub_commit, read_config
+from workers.spec import PathText, Spec
+
+# AudioLDM2's vocoder (https://huggingface.co/cvssp/audioldm2, vocoder/config.json).
+AUDIOLDM2_VOCODER: dict[str, Any] = {
+    "architectures": ["SpeechT5HifiGan"],
+    "model_in_dim": 64,
+    "sampling_rate": 16_000,
+    "upsample_initial_channel": 1024,
+    "upsample_rates": [5, 4, 2, 2, 2],
+    "upsample_kernel_sizes": [16, 16, 8, 4, 4],
+    "resblock_kernel_sizes": [3, 7, 11],
+    "resblock_dilation_sizes": [[1, 3, 5]] * 3,
+    "leaky_relu_slope": 0.1,
+    "normalize_before": False,
+}
+
+
+class VocoderSpec(Spec):
+    """A published `SpeechT5HifiGan`: log-mels to waveforms."""
+
+    kind: Literal["speecht5_hifigan"] = "speecht5_hifigan"
+    """Selects this model."""
+
+    weights: PathText = "cvssp/audioldm2"
+    """A folder (here or at a URI) or hub id of a vocoder or of a pipeline with a `vocoder` folder; or `random`,
+    AudioLDM2's shape from `seed`."""
+
+    revision: str | None = None
+    """Commit, tag or branch on the hub; the newest commit where null. A run keeps to the commit that it began with."""
+
+    allow_pickle: bool = False
+    """Load `.bin` weights where there are no safetensors. Unpickling can run code that the author chose."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
+    """Seed of the weights where they are random."""
+
+    def resolved(self) -> tuple[Self, tuple[str, ...]]:
+        """This model as every process of a run will find it: a folder as an absolute path, or a hub id at one commit.
+
+        Returns:
+            The spec, and a sentence for what was decided.
+
+        Raises:
+            ValueError: There is no such folder, and the hub cannot give it either.
+        """
+        if self.weights == "random":
+            return self, ()
+        if folder := find_folder(self.weights):
+            return self.model_copy(update={"weights": folder}), ()
+        commit = hub_commit(self.weights, subfolder="vocoder", revision=self.revision)
+        if commit == self.revision:
+            return self, ()
+        meaning = f"revision {self.revision}" if self.revision else "the newest revision"
+        return self.model_copy(update={"revision": commit}), (
+            f"vocoder is {self.weights} at commit {commit}, which {meaning} stands for",
+        )
+
+    def checkpoint(self) -> Checkpoint | None:
+        """The files to load; None where the weights are random.
+
+        Raises:
+            ValueError: They are not there, not safetensors, or of another model class.
+        """
+        if self.weights == "random":
+            return None
+        checkpoint = find_checkpoint(
+            self.weights, stem="model", subfolder="vocoder", revision=self.revision, allow_pickle=self.allow_pickle
+        )
+        _check_class(checkpoint.config, self.weights)
+        return checkpoint
+
+    def config(self) -> Mapping[str, Any]:
+        """The model's `config.json`.
+
+        Raises:
+            ValueError: It is missing, or of another model class.
+        """
+        if self.weights == "random":
+            return AUDIOLDM2_VOCODER
+        config = read_config(self.weights, subfolder="vocoder", revision=self.revision)
+        _check_class(config, self.weights)
+        return config
+
+    def check_mel(self, *, sample_rate: int, n_mels: int, hop_length: int) -> None:
+        """Refuse a front end whose mels this vocoder does not take.
+
+        Raises:
+            ValueError: Rate, bands or hop differ.
+        """
+        config = AUDIOLDM2_VOCODER | dict(self.config())
+        wanted = (
+            ("mel.sample_rate", sample_rate, int(config["sampling_rate"])),
+            ("mel.n_mels", n_mels, int(config["model_in_dim"])),
+            ("mel.hop_length", hop_length, prod(config["upsample_rates"])),
+        )
+        wrong = [f"{name} is {given} and the vocoder's {own}" for name, given, own in wanted if given != own]
+        if wrong:
+            raise ValueError(f"vocoder {self.weights} does not fit the mel: {', '.join(wrong)}")
+
+
+def _check_class(config: Mapping[str, Any], weights: str) -> None:
+    names = config.get("architectures") or [config.get("model_type")]
+    if "SpeechT5HifiGan" not in names and "hifigan" not in names:
+        raise ValueError(f"{weights} holds a {', '.join(map(str, names))}, expected a SpeechT5HifiGan")
