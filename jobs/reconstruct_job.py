@@ -58,7 +58,7 @@ class ReconstructJob(Job):
         job, notes = super().resolved(num_gpus)
         precision, reason = resolve_precision(self.precision, job.device_kind)
         changes: dict[str, object] = {"precision": precision}
-        if self.precision == "auto":
+        if self.precision == "auto" and (self.model is not None or self.needs_vocoder):
             notes += (f"precision {reason}",)
         if self.model is not None:
             changes["model"], more = self.model.resolved()

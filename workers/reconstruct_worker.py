@@ -68,7 +68,9 @@ class ReconstructWorker:
             made = in_microbatches(self._sounds, waveform, num_samples, batch["seed"], size=self.spec.microbatch)
         columns = {"original": waveform, "microbatch": made.sizes}
         for method, sounds in zip(self.spec.methods, made.values, strict=True):
-            columns[method] = sounds
+            peak = sounds.abs().amax(dim=(1, 2))
+            columns[method] = sounds / peak.clamp(min=1.0)[:, None, None]  # FLAC holds no more, and clipping clicks
+            columns[f"{method}_peak"] = peak.double()
             numbers = _numbers(waveform, sounds, num_samples, self.spec.mel.sample_rate)
             columns[f"{method}_snr_db"], columns[f"{method}_correlation"] = numbers
             seconds = self._seconds[method] / len(waveform)

@@ -77,7 +77,7 @@ class ReconstructWorkerSpec(Spec):
         return self.mel.hop_length * (self.model.time_downsample_factor if self.model else 1)
 
     def outputs(self, num_samples: int, channels: int) -> tuple[Column, ...]:
-        """The columns of a unit [channels, num_samples]: the sound that came in, and four for each method.
+        """The columns of a unit [channels, num_samples]: the sound that came in, and five for each method.
 
         Raises:
             ValueError: The model does not take such a unit, or its config cannot be read.
@@ -91,6 +91,10 @@ class ReconstructWorkerSpec(Spec):
         for method in self.methods:
             columns += [
                 AudioColumn(name=method, description=f"{_DESCRIPTIONS[method]}, at the original's level", **sound),
+                NumberColumn(
+                    name=f"{method}_peak",
+                    description=f"largest absolute sample of {method}; where above 1, its FLAC is divided by it",
+                ),
                 NumberColumn(
                     name=f"{method}_snr_db",
                     description=f"ratio of the original's energy to that of what {method} changed in it",

@@ -89,6 +89,18 @@ def test_the_vocoders_phases_are_where_the_hybrid_begins(
     assert not torch.equal(result["hybrid"], result["vocoder"])
 
 
+def test_what_is_louder_than_flac_can_hold_is_made_quieter_and_says_so() -> None:
+    batch = batch_of(1)
+    quiet = worker_of()(batch)
+    batch["waveform"] *= 1.0 / batch["waveform"].abs().max()
+    loud = worker_of()(batch)
+    peak = loud["griffin_lim_peak"].item()
+    assert peak > 1.0 > quiet["griffin_lim_peak"].item()
+    assert loud["griffin_lim"].abs().max().item() == pytest.approx(1.0)
+    x, y = (wave[0, 0].double().numpy() for wave in (batch["waveform"], loud["griffin_lim"] * peak))
+    assert loud["griffin_lim_snr_db"].item() == pytest.approx(10 * np.log10((x**2).sum() / ((x - y) ** 2).sum()))
+
+
 def test_each_channel_is_a_signal_of_its_own() -> None:
     stereo = batch_of(2, channels=2)
     result = worker_of(channels=2)(stereo)
