@@ -164,7 +164,9 @@ class _Handler(BaseHTTPRequestHandler):
         step = -(-len(body) // 4) if fault.delay_seconds else len(body)
         for start in range(0, len(body), max(1, step)):
             time.sleep(fault.delay_seconds)
-            self.owner.sent_bytes += self.wfile.write(body[start : start + step])
+            piece = body[start : start + step]
+            self.owner.sent_bytes += len(piece)  # before it is sent, or the receiver may look too early
+            self.wfile.write(piece)
             self.wfile.flush()
 
 
