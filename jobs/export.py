@@ -1,19 +1,22 @@
 """Sounds of a store as files: `TO/<column>/<sample_id>.flac`, or `.wav`."""
 
+import hashlib
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from jobs.recorded import recorded_manifest
-from jobs.spec_error import SpecError
+from jobs.spec_error import SpecError, as_spec_error
 from pipeline.progress import Progress, Silent
 from pipeline.store import location
 from pipeline.store.reader import LatentStore
 from pipeline.store.schema import SAMPLE_ID, audio_rates
+from workers.files import absolute, is_writable
 
 BATCH = 64
 """Units whose sounds are in memory at a time."""
+LONGEST_NAME_BYTES = 220
 FileFormat = Literal["flac", "wav"]
 
 
@@ -48,14 +51,16 @@ def export_store(
         SpecError: There is no such store, it holds no such sounds, or two units would have one file name.
     """
     recorded_manifest(store)
+    with as_spec_error():
+        folder = absolute(folder)
+    if not is_writable(folder):
+        raise SpecError(f"--to {folder}: can only be read; give a folder, or a URI of an object store")
     opened, progress = LatentStore(store), progress or Silent()
     chosen = _chosen(store, opened, columns)
-    names: dict[str, str] = {}
+    _refuse_repeated(opened.ids.to_pylist())
     num_files = num_bytes = 0
     for sample_id, sounds in _sounds(opened, chosen):
         name = file_name(sample_id)
-        if names.setdefault(name, sample_id) != sample_id:
-            raise SpecError(f"units {names[name]!r} and {sample_id!r} would both be {name}.{file_format}")
         for column, flac in zip(chosen, sounds, strict=True):
             content = flac if file_format == "flac" else _wav(flac)
             path = location.join(folder, *f"{column}/{name}.{file_format}".split("/"))
@@ -66,9 +71,27 @@ def export_store(
 
 
 def file_name(sample_id: str) -> str:
-    """A unit's id as a relative path without extension, whatever it holds: no part of it leads upwards or is hidden."""
+    """A unit's id as a relative path without extension: no part of it leads upwards, is hidden, or is too long."""
     parts = [part for part in sample_id.replace("\\", "/").replace("\0", "_").split("/") if part not in ("", ".")]
-    return "/".join("_" + part[1:] if part.startswith(".") else part for part in parts) or "_"
+    return "/".join(_short("_" + part[1:] if part.startswith(".") else part) for part in parts) or "_"
+
+
+def _short(part: str) -> str:
+    """Names that file systems take: 255 bytes, less an extension and what a half-written file is called."""
+    encoded = part.encode()
+    if len(encoded) <= LONGEST_NAME_BYTES:
+        return part
+    digest = hashlib.blake2b(encoded, digest_size=8).hexdigest()
+    return f"{encoded[: LONGEST_NAME_BYTES - 17].decode(errors='ignore')}-{digest}"
+
+
+def _refuse_repeated(ids: list[str]) -> None:
+    """Refuses units of one file name, before any file is written."""
+    names: dict[str, str] = {}
+    for sample_id in ids:
+        other = names.setdefault(file_name(sample_id), sample_id)
+        if other != sample_id:
+            raise SpecError(f"units {other!r} and {sample_id!r} would both be {file_name(sample_id)!r}")
 
 
 def _chosen(store: str, opened: LatentStore, columns: Sequence[str]) -> tuple[str, ...]:

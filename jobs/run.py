@@ -160,4 +160,12 @@ def _make(prepared: Prepared, placement: Placement, resources: Resources, progre
 
     progress.phase("starting Ray")
     with ray_cluster(resources):
-        run_passes(prepared.plan, prepared.job.output, stages, placement, on_pass=on_pass, on_receipt=on_receipt)
+        run_passes(
+            prepared.plan,
+            prepared.job.output,
+            stages,
+            placement,
+            max_guilty=int(prepared.job.limits.max_failed_fraction * prepared.plan.num_rows),
+            on_pass=on_pass,
+            on_receipt=on_receipt,
+        )

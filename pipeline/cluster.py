@@ -59,7 +59,8 @@ def ray_cluster(resources: Resources) -> Iterator[None]:
         with tolerant_ray_data():
             yield
     finally:
-        ray.shutdown()
+        with _own_sigterm():
+            ray.shutdown()
 
 
 def _start(resources: Resources) -> None:
@@ -82,7 +83,8 @@ def _start(resources: Resources) -> None:
 
 @contextmanager
 def _own_sigterm() -> Iterator[None]:
-    """Keeps this process's SIGTERM handler: Ray installs one that exits without letting the job say where it is.
+    """Keeps this process's SIGTERM handler: Ray installs one that exits without letting the job say where it is, and
+    when it ends it leaves none, though Python still believes in its own.
 
     A SIGTERM that reaches Ray's while it starts ends in its way, with a SystemExit, which is taken for an interrupt.
     """

@@ -28,7 +28,7 @@ LONE_PASSES = 2
 """A unit is quarantined after it failed this often, or more, as the only one in its block: once may be the machine's
 fault, or that of a unit which had just killed the same actor."""
 MAX_GUILTY = 8
-"""So many units may fail with none coming through; of more, it is not believed that they are all to blame."""
+"""So many units may be to blame for what nothing was seen of; of more, that is not believed."""
 
 
 def run_passes(
@@ -37,6 +37,7 @@ def run_passes(
     stages: Stages,
     placement: Placement,
     *,
+    max_guilty: int = 0,
     on_pass: Callable[[int, int], None],
     on_receipt: Callable[[Receipt], None],
 ) -> int:
@@ -47,6 +48,8 @@ def run_passes(
         store: where to commit.
         stages: what to compute.
         placement: where to compute.
+        max_guilty: once some came through, so many units are believed to be to blame themselves, if it is more than
+            MAX_GUILTY.
         on_pass: called before each pass with its number from 1 and the units pending.
         on_receipt: called for each committed file.
 
@@ -71,12 +74,12 @@ def run_passes(
             on_receipt(receipt)
             suspects |= {suspect["sample_id"]: suspect for suspect in receipt.suspects}
         pending = pending_units(pending, store)
-        if pending.num_rows == num_at_first > MAX_GUILTY:
+        limit = MAX_GUILTY if pending.num_rows == plan.num_rows else max(MAX_GUILTY, max_guilty)
+        if pending.num_rows == num_at_first > limit:
             _raise_if_alike(suspects, num_at_first)
         if lone >= LONE_PASSES and pending.num_rows == before:
-            if pending.num_rows == num_at_first > MAX_GUILTY:
-                raise PassError(f"none of {num_at_first} units came through, not even alone; the log says why")
-            _raise_if_elsewhere(suspects, pending.num_rows, num_at_first)
+            if pending.num_rows > limit:
+                _raise_if_elsewhere(suspects, pending.num_rows, num_at_first)
             write_quarantine(store, [_failure(unit, suspects, lone) for unit in pending.table().to_pylist()])
             on_receipt(Receipt(num_quarantined=pending.num_rows))
             break
@@ -105,15 +108,20 @@ def _raise_if_alike(suspects: dict[str, Suspect], num_units: int) -> None:
 
 
 def _raise_if_elsewhere(suspects: dict[str, Suspect], num_left: int, num_at_first: int) -> None:
-    """Stops where what is left failed, after others had come through, for something that broke meanwhile."""
+    """Stops where so many fail even alone that the fault must lie elsewhere.
+
+    Where others came through, units that fail in the model with words of their own are to blame all the same.
+    """
+    if num_left == num_at_first:
+        raise PassError(f"none of {num_at_first} units came through, not even alone; the log says why")
+    way_out = "nothing is quarantined; if they are to blame, allow for them in limits.max_failed_fraction"
     silent = [suspect for suspect in suspects.values() if suspect["error_type"] in NOT_THE_FILES_FAULT]
-    if len(silent) > MAX_GUILTY:
-        raise PassError(f"{len(silent)} of {num_left} units that are left cannot be read: {silent[0]['reason']}")
-    num_dead = num_left - len(suspects)
-    if num_dead > max(MAX_GUILTY, num_at_first // 10):
+    if len(silent) > num_left // 2:
         raise PassError(
-            f"of {num_at_first} units, the process of {num_dead} died even where they were alone; the log says why"
+            f"{len(silent)} of {num_left} units that are left cannot be read: {silent[0]['reason']} ({way_out})"
         )
+    if len(suspects) < num_left // 2:
+        raise PassError(f"{num_left} units took their process with them, even alone; the log says why ({way_out})")
 
 
 def _failure(unit: dict[str, object], suspects: dict[str, Suspect], attempts: int) -> Failure:

@@ -66,11 +66,10 @@ class ReconstructWorker:
         self._seconds = dict.fromkeys(self.spec.methods, 0.0)
         with repeatable_inference():
             made = in_microbatches(self._sounds, waveform, num_samples, batch["seed"], size=self.spec.microbatch)
-        columns = {"original": waveform, "microbatch": made.sizes}
-        for method, sounds in zip(self.spec.methods, made.values, strict=True):
-            peak = sounds.abs().amax(dim=(1, 2))
-            columns[method] = sounds / peak.clamp(min=1.0)[:, None, None]  # FLAC holds no more, and clipping clicks
-            columns[f"{method}_peak"] = peak.double()
+        columns = {"microbatch": made.sizes, **_quietened("original", waveform)}
+        inside = torch.arange(waveform.shape[2]) < num_samples[:, None, None]
+        for method, sounds in zip(self.spec.methods, made.values * inside, strict=True):
+            columns |= _quietened(method, sounds)
             numbers = _numbers(waveform, sounds, num_samples, self.spec.mel.sample_rate)
             columns[f"{method}_snr_db"], columns[f"{method}_correlation"] = numbers
             seconds = self._seconds[method] / len(waveform)
@@ -125,6 +124,12 @@ class ReconstructWorker:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return perf_counter()
+
+
+def _quietened(name: str, sounds: Tensor) -> dict[str, Tensor]:
+    """Sounds float32 [n, C, T] whose peak is at most 1, and what it was: FLAC holds no more, and clipping clicks."""
+    peak = sounds.abs().amax(dim=(1, 2))
+    return {name: sounds / peak.clamp(min=1.0)[:, None, None], f"{name}_peak": peak.double()}
 
 
 def _numbers(original: Tensor, sounds: Tensor, num_samples: Tensor, sample_rate: int) -> Tensor:

@@ -77,24 +77,22 @@ class ReconstructWorkerSpec(Spec):
         return self.mel.hop_length * (self.model.time_downsample_factor if self.model else 1)
 
     def outputs(self, num_samples: int, channels: int) -> tuple[Column, ...]:
-        """The columns of a unit [channels, num_samples]: the sound that came in, and five for each method.
+        """The columns of a unit [channels, num_samples]: the sound that came in, that of each method, and numbers.
 
         Raises:
             ValueError: The model does not take such a unit, or its config cannot be read.
         """
         if channels != self.channels:
             raise ValueError(f"the spec says {self.channels} channels, a unit has {channels}")
+        if (rate := self.mel.sample_rate) > 65_535 and rate % 10:
+            raise ValueError(f"mel.sample_rate is {rate}; FLAC holds rates above 65535 Hz only in steps of 10")
         if self.model:
             self.model.latent_shape(self.mel.n_mels, self.mel.num_frames(num_samples))
-        sound = {"num_channels": channels, "num_samples": num_samples, "sample_rate": self.mel.sample_rate}
-        columns: list[Column] = [AudioColumn(name="original", description="the sound as it was decoded", **sound)]
+        columns = _sound("original", "the sound as it was decoded", num_samples, channels, self.mel.sample_rate)
         for method in self.methods:
+            described = f"{_DESCRIPTIONS[method]}, at the original's level"
+            columns += _sound(method, described, num_samples, channels, self.mel.sample_rate)
             columns += [
-                AudioColumn(name=method, description=f"{_DESCRIPTIONS[method]}, at the original's level", **sound),
-                NumberColumn(
-                    name=f"{method}_peak",
-                    description=f"largest absolute sample of {method}; where above 1, its FLAC is divided by it",
-                ),
                 NumberColumn(
                     name=f"{method}_snr_db",
                     description=f"ratio of the original's energy to that of what {method} changed in it",
@@ -111,3 +109,20 @@ class ReconstructWorkerSpec(Spec):
                 ),
             ]
         return tuple(columns)
+
+
+def _sound(name: str, description: str, num_samples: int, channels: int, sample_rate: int) -> list[Column]:
+    """A sound and its peak."""
+    return [
+        AudioColumn(
+            name=name,
+            description=description,
+            num_channels=channels,
+            num_samples=num_samples,
+            sample_rate=sample_rate,
+        ),
+        NumberColumn(
+            name=f"{name}_peak",
+            description=f"largest absolute sample of {name}; where above 1, its FLAC is divided by it",
+        ),
+    ]

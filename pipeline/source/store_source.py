@@ -61,7 +61,8 @@ def _units(path: str, store: str, spec: SourceSpec) -> pa.Table:
         items = place_rows(parquet, column, path)
         items.add("_item", read_column(parquet, SAMPLE_ID))
         tensors = tensor_columns(schema)
-        passed = {column, *tensors, *(name + SHAPE_SUFFIX for name in tensors), *RESERVED_COLUMNS}
+        others = set(audio_columns(schema)) - set(spec.columns or ())
+        passed = {column, *others, *tensors, *(name + SHAPE_SUFFIX for name in tensors), *RESERVED_COLUMNS}
         carried = pa.schema([field for field in schema if field.name not in passed])
         describe_items(items, carried, lambda name: read_column(parquet, name), spec, where=store)
         return items.table()

@@ -52,6 +52,19 @@ def test_one_unit_is_shown_without_its_bytes(sounds: Path) -> None:
     assert len(shown) < 2000
 
 
+def test_a_file_uri_is_its_folder(sounds: Path, tmp_path: Path) -> None:
+    done = export_store(str(sounds), f"file://{tmp_path}/out", columns=["original"])
+    assert len(list((tmp_path / "out").rglob("*.flac"))) == done.num_files == len(LatentStore(sounds))
+    with pytest.raises(SpecError, match="can only be read"):
+        export_store(str(sounds), "https://host/out")
+
+
+def test_long_names_are_cut_and_stay_apart() -> None:
+    first, second = file_name("é" * 200 + "#0"), file_name("é" * 200 + "#1")
+    assert first != second
+    assert max(len(first.encode()), len(second.encode())) <= 220
+
+
 @pytest.mark.parametrize(
     ("sample_id", "name"),
     [

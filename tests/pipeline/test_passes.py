@@ -116,7 +116,7 @@ def placement(units_per_block: int = 8) -> Placement:
     )
 
 
-def run(store: Path, plan: Plan, stages: Stages) -> tuple[list[tuple[int, int]], list[Receipt]]:
+def run(store: Path, plan: Plan, stages: Stages, *, max_guilty: int = 0) -> tuple[list[tuple[int, int]], list[Receipt]]:
     passes: list[tuple[int, int]] = []
     receipts: list[Receipt] = []
     with tolerant_ray_data():
@@ -125,6 +125,7 @@ def run(store: Path, plan: Plan, stages: Stages) -> tuple[list[tuple[int, int]],
             str(store),
             stages,
             placement(),
+            max_guilty=max_guilty,
             on_pass=lambda *numbers: passes.append(numbers),
             on_receipt=receipts.append,
         )
@@ -286,13 +287,21 @@ def suspects(count: int, error_type: str) -> dict[str, Suspect]:
 @pytest.mark.parametrize(
     ("found", "num_left", "says"),
     [
-        (suspects(9, "StorageUnavailableError"), 900, "9 of 900 units that are left cannot be read: no luck"),
-        (suspects(8, "StorageUnavailableError"), 8, None),
-        (suspects(900, "RuntimeError"), 900, None),
-        ({}, 101, "of 1000 units, the process of 101 died even where they were alone"),
-        ({}, 100, None),
+        (suspects(60, "StorageUnavailableError"), 100, "60 of 100 units that are left cannot be read: no luck"),
+        (suspects(100, "RuntimeError"), 100, None),
+        ({}, 100, "100 units took their process with them, even alone"),
+        (suspects(1000, "RuntimeError"), 1000, "none of 1000 units came through, not even alone"),
     ],
 )
 def test_what_broke_on_the_way_is_no_units_fault(found: dict[str, Suspect], num_left: int, says: str | None) -> None:
     with pytest.raises(PassError, match=says) if says else nullcontext():
         _raise_if_elsewhere(found, num_left, num_at_first=1000)
+
+
+def test_many_deadly_units_are_quarantined_where_that_many_may_fail(tmp_path: Path) -> None:
+    deadly = tuple(range(0, 18, 2))  # nine: more than are believed by themselves
+    with pytest.raises(PassError, match=r"9 units took .* allow for them in limits.max_failed_fraction"):
+        run(tmp_path, plan_of(20), stages_of(deadly=deadly))
+    assert not failures(tmp_path)
+    run(tmp_path, plan_of(20), stages_of(deadly=deadly), max_guilty=9)
+    assert set(failures(tmp_path)) == names(*deadly)

@@ -60,6 +60,7 @@ def test_numbers_are_those_of_the_unit_without_its_padding() -> None:
     x, y = (wave[0, 0, :12_000].double().numpy() for wave in (batch["waveform"], result["griffin_lim"]))
     assert result["griffin_lim_snr_db"].item() == pytest.approx(10 * np.log10((x**2).sum() / ((x - y) ** 2).sum()))
     assert result["griffin_lim_correlation"].item() == pytest.approx(np.corrcoef(x, y)[0, 1])
+    assert not result["griffin_lim"][:, :, 12_000:].any()
 
 
 def test_every_method_through_vae_and_vocoder_is_the_same_alone_and_in_a_batch(
@@ -94,6 +95,7 @@ def test_what_is_louder_than_flac_can_hold_is_made_quieter_and_says_so() -> None
     quiet = worker_of()(batch)
     batch["waveform"] *= 1.0 / batch["waveform"].abs().max()
     loud = worker_of()(batch)
+    assert loud["original_peak"].item() == pytest.approx(1.0)
     peak = loud["griffin_lim_peak"].item()
     assert peak > 1.0 > quiet["griffin_lim_peak"].item()
     assert loud["griffin_lim"].abs().max().item() == pytest.approx(1.0)
@@ -113,6 +115,12 @@ def test_silence_stays_silent_and_its_numbers_are_undefined() -> None:
     result = worker_of()(batch)
     assert torch.isfinite(result["griffin_lim"]).all()
     assert torch.isnan(result["griffin_lim_correlation"]).all()
+
+
+def test_a_rate_that_flac_cannot_hold_is_refused() -> None:
+    mel = {"sample_rate": 70_001, "n_fft": 2048, "win_length": 2048, "hop_length": 512, "n_mels": 64}
+    with pytest.raises(ValueError, match=r"mel.sample_rate is 70001; FLAC holds rates above 65535 Hz only"):
+        ReconstructWorkerSpec(mel=mel).outputs(70_144, 1)
 
 
 def test_settings_that_contradict_each_other_are_refused() -> None:

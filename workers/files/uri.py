@@ -12,10 +12,11 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 
 # What ends a URI in a sentence is taken for its end, but a signed query may hold quotes and commas: it ends at a space.
 _URI_IN_TEXT = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://((?:\[[^\s\]]*\])?[^\s\"',\]}]*(?<![:.;)`]))")
+_KEY_IN_TEXT = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(\S+@)")  # a key may hold anything but spaces
 _QUERY_IN_TEXT = re.compile(r"(://[^\s?]*\?)(\S+)")
 
 WEB = frozenset({"http", "https"})
-_WITH_PORTS = WEB | {"hdfs", "viewfs"}
+_BUCKETS = frozenset({"s3", "s3a", "gs", "gcs", "az", "adl", "abfs", "abfss", "hf"})
 _NATIVE = frozenset({"s3", "gs", "gcs", "az", "abfs", "abfss", "hdfs", "viewfs"})
 _READ_ONLY = WEB | {"hf"}
 
@@ -95,10 +96,16 @@ def redacted(text: str) -> str:
         has_password = _has_password(found[1].lower(), found[2].split("/", 1)[0])
         return f"{found[1]}://{_without_user(found[2])}" if has_password else found[0]
 
+    def without_key(found: re.Match[str]) -> str:
+        has_password = _has_password(found[1].lower(), found[2].split("/", 1)[0])
+        return f"{found[1]}://…@" if has_password else found[0]
+
     def without_query(found: re.Match[str]) -> str:
         return f"{found[1]}…" if any(map(_SECRET.search, _parameters(found[2]))) else found[0]
 
-    return _QUERY_IN_TEXT.sub(without_query, _URI_IN_TEXT.sub(without_user, text))
+    for pattern, plain in ((_KEY_IN_TEXT, without_key), (_URI_IN_TEXT, without_user), (_QUERY_IN_TEXT, without_query)):
+        text = pattern.sub(plain, text)
+    return text
 
 
 def absolute(path: str) -> str:
@@ -166,7 +173,7 @@ def _has_password(scheme: str, authority: str) -> bool:
 
     A key may hold slashes, so that of `s3://KEY:SEC/RET@bucket` the authority is `KEY:SEC`: no bucket has a colon.
     """
-    if scheme in _WITH_PORTS:
+    if scheme not in _BUCKETS:
         return not _HOST.fullmatch(authority)
     return ":" in authority or ("@" in authority and scheme not in ("abfs", "abfss"))
 

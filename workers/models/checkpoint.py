@@ -29,6 +29,11 @@ class Checkpoint:
     files: tuple[Path, ...]
     """The weight files, sorted by name; several where the weights are sharded."""
 
+    @property
+    def variant(self) -> str | None:
+        """What the files are called beside the default, such as `fp16` of `model.fp16.safetensors`."""
+        return ".".join(self.files[0].name.split("-of-")[-1].split(".")[1:-1]) or None
+
 
 def find_folder(weights: str) -> str | None:
     """The folder that `weights` names: an absolute path with `~` filled in, or its URI; None where there is none here.

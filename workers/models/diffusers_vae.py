@@ -75,13 +75,11 @@ class DiffusersVAE:
 def _load(checkpoint: Checkpoint) -> Any:
     import diffusers
 
-    first = checkpoint.files[0]
-    variant = first.name.split("-of-")[-1].split(".")[1:-1]  # diffusion_pytorch_model[.fp16].safetensors
     try:
         return getattr(diffusers, checkpoint.config["_class_name"]).from_pretrained(
             checkpoint.folder,
-            variant=variant[0] if variant else None,
-            use_safetensors=first.suffix == ".safetensors",
+            variant=checkpoint.variant,
+            use_safetensors=checkpoint.files[0].suffix == ".safetensors",
             torch_dtype=torch.float32,
             low_cpu_mem_usage=False,
             local_files_only=True,

@@ -65,14 +65,22 @@ def _load(checkpoint: Checkpoint) -> Any:
     import transformers
 
     try:
-        return transformers.SpeechT5HifiGan.from_pretrained(
+        model, found = transformers.SpeechT5HifiGan.from_pretrained(
             checkpoint.folder,
+            variant=checkpoint.variant,
             use_safetensors=checkpoint.files[0].suffix == ".safetensors",
             dtype=torch.float32,
             local_files_only=True,
+            output_loading_info=True,
         )
     except (OSError, RuntimeError, TypeError) as error:
         raise ValueError(f"the weights in {checkpoint.folder} do not fit its config.json: {error}") from error
+    # What is missing was drawn at random, and differs from process to process.
+    wrong = {kind: sorted(map(str, found[kind])) for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")}
+    if any(wrong.values()):
+        told = "; ".join(f"{kind.replace('_', ' ')}: {', '.join(names[:3])}" for kind, names in wrong.items() if names)
+        raise ValueError(f"the weights in {checkpoint.folder} do not fit its config.json ({told})")
+    return model
 
 
 def _random(seed: int) -> Any:

@@ -143,3 +143,17 @@ def test_the_extension_of_a_file() -> None:
     assert extension_of("https://host/x/m.csv#row=2.5") == ".csv"
     assert extension_of("s3://b/what?.wav") == ".wav"
     assert extension_of("/data/x.d/take #1?") == ""
+
+
+@pytest.mark.parametrize("uri", ["sftp://host:2222/data", "ftp://nas:2121/a.wav", "smb://server:445/share/a.wav"])
+def test_ports_of_hosts_are_no_secrets(uri: str) -> None:
+    check_uri(uri)
+    assert redacted(uri) == uri
+
+
+@pytest.mark.parametrize("text", ["s3://KEY:SEC,RET@bucket/x", "https://user:p'w]x@host/a", "sftp://me:a}b@host/c"])
+def test_keys_may_hold_what_ends_a_sentence(text: str) -> None:
+    shown = redacted(f"cannot open {text}: no")
+    assert not any(piece in shown for piece in ("RET", "'w]x", "a}b"))
+    with pytest.raises(ValueError, match="would end up in specs and logs"):
+        check_uri(text)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import SpeechT5HifiGan
 
 from workers.models.vocoder import Vocoder
@@ -65,6 +66,25 @@ def test_another_model_and_another_mel_are_refused(
         spec.check_mel(sample_rate=16_000, n_mels=80, hop_length=256)
     with pytest.raises(ValueError, match=r"expected a mel \[B, 64, T\], got shape \[1, 80, 10\]"):
         Vocoder(spec)(torch.zeros(1, 80, 10))
+
+
+@pytest.mark.parametrize("broken", ["missing", "renamed"])
+def test_weights_that_do_not_fit_are_refused(tiny_hifigan: Callable[..., Path], broken: str) -> None:
+    folder = tiny_hifigan()
+    tensors = load_file(folder / "model.safetensors")
+    post = tensors.pop("conv_post.weight")
+    if broken == "renamed":
+        tensors["vocoder.conv_post.weight"] = post
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"do not fit its config.json \(missing keys: conv_post.weight"):
+        Vocoder(VocoderSpec(weights=str(folder)))
+
+
+def test_a_variant_is_loaded(tiny_hifigan: Callable[..., Path]) -> None:
+    folder = tiny_hifigan()
+    expected = Vocoder(VocoderSpec(weights=str(folder)))(mels(1))
+    (folder / "model.safetensors").rename(folder / "model.fp16.safetensors")
+    assert torch.equal(Vocoder(VocoderSpec(weights=str(folder)))(mels(1)), expected)
 
 
 @pytest.mark.slow
