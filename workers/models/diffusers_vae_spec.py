@@ -1,12 +1,11 @@
 """Settings of VAEs in the diffusers format."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
-
-from workers.models.checkpoint import Checkpoint, find_checkpoint, find_folder, hub_commit, read_config
-from workers.spec import PathText, Spec
+from workers.models.checkpoint import Checkpoint, find_checkpoint, read_config
+from workers.models.published_spec import PublishedSpec
+from workers.spec import PathText
 
 # AudioLDM2's VAE (https://huggingface.co/cvssp/audioldm2, vae/config.json).
 AUDIOLDM2_CONFIG: dict[str, Any] = {
@@ -25,8 +24,10 @@ AUDIOLDM2_CONFIG: dict[str, Any] = {
 SUPPORTED_CLASSES = ("AutoencoderKL",)
 
 
-class DiffusersVaeSpec(Spec):
+class DiffusersVaeSpec(PublishedSpec):
     """A published `AutoencoderKL` that sees a mel as a one-channel picture."""
+
+    subfolder: ClassVar[str] = "vae"
 
     kind: Literal["autoencoder_kl"] = "autoencoder_kl"
     """Selects this model."""
@@ -35,38 +36,8 @@ class DiffusersVaeSpec(Spec):
     """A folder (here or at a URI) or hub id of a VAE or of a pipeline with a `vae` folder; or `random`, AudioLDM2's
     shape from `seed`."""
 
-    revision: str | None = None
-    """Commit, tag or branch on the hub; the newest commit where null. A run keeps to the commit that it began with."""
-
-    allow_pickle: bool = False
-    """Load `.bin` weights where there are no safetensors. Unpickling can run code that the author chose."""
-
     mel_layout: Literal["time_first", "frequency_first"] = "time_first"
     """Picture axes: `time_first` [1, frames, n_mels], as in AudioLDM; or `frequency_first` [1, n_mels, frames]."""
-
-    seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
-    """Seed of the weights where they are random."""
-
-    def resolved(self) -> tuple[Self, tuple[str, ...]]:
-        """This model as every process of a run will find it: a folder as an absolute path, or a hub id at one commit.
-
-        Returns:
-            The spec, and a sentence for what was decided.
-
-        Raises:
-            ValueError: There is no such folder, and the hub cannot give it either.
-        """
-        if self.weights == "random":
-            return self, ()
-        if folder := find_folder(self.weights):
-            return self.model_copy(update={"weights": folder}), ()
-        commit = hub_commit(self.weights, subfolder="vae", revision=self.revision)
-        if commit == self.revision:
-            return self, ()
-        meaning = f"revision {self.revision}" if self.revision else "the newest revision"
-        return self.model_copy(update={"revision": commit}), (
-            f"weights are {self.weights} at commit {commit}, which {meaning} stands for",
-        )
 
     def checkpoint(self) -> Checkpoint | None:
         """The files to load; None where the weights are random.
@@ -79,7 +50,7 @@ class DiffusersVaeSpec(Spec):
         checkpoint = find_checkpoint(
             self.weights,
             stem="diffusion_pytorch_model",
-            subfolder="vae",
+            subfolder=self.subfolder,
             revision=self.revision,
             allow_pickle=self.allow_pickle,
         )
@@ -94,7 +65,7 @@ class DiffusersVaeSpec(Spec):
         """
         if self.weights == "random":
             return AUDIOLDM2_CONFIG
-        config = read_config(self.weights, subfolder="vae", revision=self.revision)
+        config = read_config(self.weights, subfolder=self.subfolder, revision=self.revision)
         _check_class(config, self.weights)
         return config
 

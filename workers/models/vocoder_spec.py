@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from math import prod
-from typing import Annotated, Any, Literal, Self
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
-
-from workers.models.checkpoint import Checkpoint, find_checkpoint, find_folder, hub_commit, read_config
-from workers.spec import PathText, Spec
+from workers.models.checkpoint import Checkpoint, find_checkpoint, read_config
+from workers.models.published_spec import PublishedSpec
+from workers.spec import PathText
 
 # AudioLDM2's vocoder (https://huggingface.co/cvssp/audioldm2, vocoder/config.json).
 AUDIOLDM2_VOCODER: dict[str, Any] = {
@@ -24,8 +23,10 @@ AUDIOLDM2_VOCODER: dict[str, Any] = {
 }
 
 
-class VocoderSpec(Spec):
+class VocoderSpec(PublishedSpec):
     """A published `SpeechT5HifiGan`: log-mels to waveforms."""
+
+    subfolder: ClassVar[str] = "vocoder"
 
     kind: Literal["speecht5_hifigan"] = "speecht5_hifigan"
     """Selects this model."""
@@ -33,36 +34,6 @@ class VocoderSpec(Spec):
     weights: PathText = "cvssp/audioldm2"
     """A folder (here or at a URI) or hub id of a vocoder or of a pipeline with a `vocoder` folder; or `random`,
     AudioLDM2's shape from `seed`."""
-
-    revision: str | None = None
-    """Commit, tag or branch on the hub; the newest commit where null. A run keeps to the commit that it began with."""
-
-    allow_pickle: bool = False
-    """Load `.bin` weights where there are no safetensors. Unpickling can run code that the author chose."""
-
-    seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
-    """Seed of the weights where they are random."""
-
-    def resolved(self) -> tuple[Self, tuple[str, ...]]:
-        """This model as every process of a run will find it: a folder as an absolute path, or a hub id at one commit.
-
-        Returns:
-            The spec, and a sentence for what was decided.
-
-        Raises:
-            ValueError: There is no such folder, and the hub cannot give it either.
-        """
-        if self.weights == "random":
-            return self, ()
-        if folder := find_folder(self.weights):
-            return self.model_copy(update={"weights": folder}), ()
-        commit = hub_commit(self.weights, subfolder="vocoder", revision=self.revision)
-        if commit == self.revision:
-            return self, ()
-        meaning = f"revision {self.revision}" if self.revision else "the newest revision"
-        return self.model_copy(update={"revision": commit}), (
-            f"vocoder is {self.weights} at commit {commit}, which {meaning} stands for",
-        )
 
     def checkpoint(self) -> Checkpoint | None:
         """The files to load; None where the weights are random.
@@ -73,7 +44,7 @@ class VocoderSpec(Spec):
         if self.weights == "random":
             return None
         checkpoint = find_checkpoint(
-            self.weights, stem="model", subfolder="vocoder", revision=self.revision, allow_pickle=self.allow_pickle
+            self.weights, stem="model", subfolder=self.subfolder, revision=self.revision, allow_pickle=self.allow_pickle
         )
         _check_class(checkpoint.config, self.weights)
         return checkpoint
@@ -86,7 +57,7 @@ class VocoderSpec(Spec):
         """
         if self.weights == "random":
             return AUDIOLDM2_VOCODER
-        config = read_config(self.weights, subfolder="vocoder", revision=self.revision)
+        config = read_config(self.weights, subfolder=self.subfolder, revision=self.revision)
         _check_class(config, self.weights)
         return config
 

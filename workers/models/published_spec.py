@@ -1,0 +1,48 @@
+"""Settings of models that were published: where their weights are, and which revision of them."""
+
+from typing import Annotated, ClassVar, Self
+
+from pydantic import Field
+
+from workers.models.checkpoint import find_folder, hub_commit
+from workers.spec import PathText, Spec
+
+
+class PublishedSpec(Spec):
+    """A model in a folder, at a URI or on the hub, perhaps as a part of a pipeline."""
+
+    subfolder: ClassVar[str]
+    """The part's folder in that of a pipeline."""
+
+    weights: PathText
+    """A folder (here or at a URI) or hub id; or `random`, weights from `seed`."""
+
+    revision: str | None = None
+    """Commit, tag or branch on the hub; the newest commit where null. A run keeps to the commit that it began with."""
+
+    allow_pickle: bool = False
+    """Load `.bin` weights where there are no safetensors. Unpickling can run code that the author chose."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
+    """Seed of the weights where they are random."""
+
+    def resolved(self) -> tuple[Self, tuple[str, ...]]:
+        """This model as every process of a run will find it: a folder as an absolute path, or a hub id at one commit.
+
+        Returns:
+            The spec, and a sentence for what was decided.
+
+        Raises:
+            ValueError: There is no such folder, and the hub cannot give it either.
+        """
+        if self.weights == "random":
+            return self, ()
+        if folder := find_folder(self.weights):
+            return self.model_copy(update={"weights": folder}), ()
+        commit = hub_commit(self.weights, subfolder=self.subfolder, revision=self.revision)
+        if commit == self.revision:
+            return self, ()
+        meaning = f"revision {self.revision}" if self.revision else "the newest revision"
+        return self.model_copy(update={"revision": commit}), (
+            f"weights are {self.weights} at commit {commit}, which {meaning} stands for",
+        )
