@@ -3,36 +3,25 @@
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field
 
 from jobs.limit_spec import LimitSpec
 from pipeline.placement_spec import PlacementSpec
 from pipeline.segment_spec import SegmentSpec
-from pipeline.source_spec import SourceSpec
-from workers.audio.decode_spec import ChannelPolicy, DecodeSpec, ResampleQuality
-from workers.device_kind import DeviceKind, RequestedDevice
+from workers.audio.decode_spec import DecodeSpec
+from workers.device_kind import DeviceKind
 from workers.files import absolute, is_writable, scheme_of
-from workers.mel_worker_spec import StoredDtype
 from workers.spec import PathText, Spec
 
 if TYPE_CHECKING:
+    from pipeline.inputs import Inputs
     from pipeline.model_stage import Worker, WorkerSpec
     from pipeline.store import LatentStore
 
 RUNNING_FIELDS = frozenset({"output", "placement", "limits"})
 """The half of a spec that does not decide content; everything else does."""
-
-
-class AudioSpec(Spec):
-    """How recordings become waveforms; their rate is that of the front end."""
-
-    channels: ChannelPolicy = "mono"
-    """`mono` averages, `stereo` gives two channels of any file, `keep` leaves them as they are."""
-
-    resample_quality: ResampleQuality = "HQ"
-    """soxr recipe, from best to fastest: VHQ, HQ, MQ, LQ, QQ."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +48,6 @@ class Job(Spec):
     kind: str
     """What to make."""
 
-    source: SourceSpec
-    """What to make it from."""
-
     output: PathText = Field(min_length=1)
     """The store: a folder, or the URI of one (s3://, gs://, az://), that is made or resumed."""
 
@@ -71,19 +57,6 @@ class Job(Spec):
     segment: SegmentSpec = SegmentSpec()
     """How files are cut into units."""
 
-    audio: AudioSpec = AudioSpec()
-    """How files are decoded."""
-
-    microbatch: Annotated[int, Field(ge=2, le=4096)] = 8
-    """Units that the model sees at once. Always padded to this many, so a unit's bytes never depend on its neighbours;
-    another number may change the last bits, so it is part of the identity."""
-
-    dtype: StoredDtype = "float16"
-    """How tensors are stored."""
-
-    device: RequestedDevice = "auto"
-    """What the model computes on; `auto` is a GPU where there is one. Part of the identity: the last bits differ."""
-
     placement: PlacementSpec = PlacementSpec()
     """Where the job runs."""
 
@@ -91,16 +64,19 @@ class Job(Spec):
     """What one unit may cost, and what counts as too many failures."""
 
     @property
+    @abstractmethod
     def device_kind(self) -> DeviceKind:
         """The device of a resolved job.
 
         Raises:
             ValueError: it is not resolved.
         """
-        if self.device == "auto":
-            raise ValueError("device is still auto; call resolved() first")
-        return self.device
 
+    @abstractmethod
+    def inputs(self) -> "Inputs":
+        """What units are cut from."""
+
+    @abstractmethod
     def resolved(self, num_gpus: float) -> tuple[Self, tuple[str, ...]]:
         """This job with all that it left to the machine decided, and a sentence for each decision.
 
@@ -108,15 +84,8 @@ class Job(Spec):
             num_gpus: of the machine or cluster that it will run on.
 
         Raises:
-            ValueError: it asks for a GPU and there is none.
+            ValueError: it asks for what is not there.
         """
-        if self.device == "cuda" and num_gpus <= 0:
-            raise ValueError("device: cuda is asked for, and torch finds no GPU here; set device: cpu, or look for it")
-        device: DeviceKind = "cuda" if num_gpus > 0 and self.device != "cpu" else "cpu"
-        path = self.source.path
-        paths = absolute(path) if isinstance(path, str) else tuple(absolute(one) for one in path)
-        source = self.source.model_copy(update={"path": paths})
-        return self.model_copy(update={"device": device, "source": source, "output": output_path(self.output)}), ()
 
     @abstractmethod
     def work(self) -> Work:

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING, Literal, Self
 
-from jobs.base import Job, Work
+from jobs.base import Work
+from jobs.recordings import RecordingsJob
 from workers.audio.decode_spec import DecodeSpec
 from workers.audio.mel_spec import MelSpec
 from workers.encode_worker_spec import EncodeWorkerSpec
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from pipeline.model_stage import Worker
 
 
-class EncodeJob(Job):
+class EncodeJob(RecordingsJob):
     """Encodes recordings into latents that a diffusion trainer reads."""
 
     kind: Literal["encode"] = "encode"

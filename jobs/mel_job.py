@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING, Literal
 
-from jobs.base import Job, Work
+from jobs.base import Work
+from jobs.recordings import RecordingsJob
 from workers.audio.decode_spec import DecodeSpec
 from workers.audio.mel_spec import MelSpec
 from workers.mel_worker_spec import MelWorkerSpec
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from pipeline.model_stage import Worker
 
 
-class MelJob(Job):
+class MelJob(RecordingsJob):
     """Computes the log-mel spectrograms that VAEs, vocoders and classifiers start from."""
 
     kind: Literal["mel"] = "mel"

@@ -11,15 +11,14 @@ from jobs.base import Job, Work, output_path
 from jobs.identity import identity, recorded_spec
 from pipeline.changes import Changes, find_changes
 from pipeline.cluster import Resources
+from pipeline.inputs import Inputs
 from pipeline.pending import find_done
 from pipeline.plan import UNIT_COLUMNS, PlanSettings, build_plan
 from pipeline.planned import Plan
-from pipeline.probe import PROBE_SCHEMA, probe_items
+from pipeline.probe import PROBE_SCHEMA
 from pipeline.progress import Progress
 from pipeline.saved_plan import find_plan
 from pipeline.saved_plan import save_plan as save_units
-from pipeline.source import list_source
-from pipeline.source.fingerprint import fingerprint
 from pipeline.store import location
 from pipeline.store.columns import column_bytes
 from pipeline.store.part import DamagedPartError, read_part_table
@@ -49,8 +48,6 @@ class Prepared:
     plan: Plan
     probes: pa.Table
     """Headers; none where the source says how long its items are."""
-    listed_lengths: bool
-    """Whether it does."""
     made_from: dict[str, Any] | None
     """What the plan follows from, where that can be told without listing the source; see `pipeline.saved_plan`."""
     schema: pa.Schema
@@ -105,21 +102,24 @@ def prepare(job: Job, resources: Resources, progress: Progress) -> Prepared:
         notes += (_off_grid(settings),)
     progress.phase("listing the source")
     named = identity(job, work.facts)
-    source = fingerprint(job.source)
+    inputs = job.inputs()
+    source = inputs.fingerprint()
     made_from: dict[str, Any] | None = None if source is None else {"identity": named, "source": source}
     plan = None if made_from is None else find_plan(job.output, made_from)
     old_plan, old_probes = plan or find_plan(job.output), _load_probes(job.output)
     ignored: Counter[str] = Counter()
     if plan is not None:
-        probes, listed_lengths = None, True
+        probes = None
     else:
-        listing = list_source(job.source)
-        ignored, notes = listing.ignored, notes + listing.notes
-        listed_lengths = "_duration_seconds" in listing.items.column_names
-        probes = None if listed_lengths else _probe(listing.items, old_probes, progress, job.limits.of_decoding)
-        progress.phase(f"cutting {listing.items.num_rows:,} items into units")
-        plan = build_plan(listing.items, probes, settings)
+        listing = inputs.list()
+        ignored, notes, items = listing.ignored, notes + listing.notes, listing.items
         del listing
+        probes = None
+        if not inputs.listed_lengths:
+            items, probes = _probe(inputs, items, old_probes, progress, job.limits.of_decoding)
+        progress.phase(f"cutting {items.num_rows:,} items into units")
+        plan = build_plan(items, probes, settings)
+        del items
     probes = PROBE_SCHEMA.empty_table() if probes is None else probes
     (_, channels), *_ = plan.shapes
     outputs = work.worker.outputs(settings.padded_samples, channels)
@@ -127,7 +127,7 @@ def prepare(job: Job, resources: Resources, progress: Progress) -> Prepared:
     progress.phase("comparing with what is stored")
     done = find_done(job.output, plan)
     if any(map(len, done.seeds.values())):
-        if listed_lengths:
+        if inputs.listed_lengths:
             notes += (LISTED_LENGTHS,)
         elif old_plan is None or old_probes is None:
             notes += (PLAN_LOST,)
@@ -141,7 +141,6 @@ def prepare(job: Job, resources: Resources, progress: Progress) -> Prepared:
         identity=named,
         plan=plan,
         probes=probes,
-        listed_lengths=listed_lengths,
         made_from=made_from,
         schema=store_schema(outputs, metadata, variable_length=work.variable_length),
         changes=changes,
@@ -151,7 +150,9 @@ def prepare(job: Job, resources: Resources, progress: Progress) -> Prepared:
     )
 
 
-def _probe(items: pa.Table, known: pa.Table | None, progress: Progress, limits: GuardLimits) -> pa.Table:
+def _probe(
+    inputs: Inputs, items: pa.Table, known: pa.Table | None, progress: Progress, limits: GuardLimits
+) -> tuple[pa.Table, pa.Table]:
     seen = 0
 
     def probed(count: int) -> None:
@@ -160,7 +161,7 @@ def _probe(items: pa.Table, known: pa.Table | None, progress: Progress, limits: 
         progress.phase(f"reading the headers of {items.num_rows:,} files", f"{seen:,} done")
 
     probed(0)
-    return probe_items(items, known, probed, limits=limits)
+    return inputs.probe(items, known, probed, limits)
 
 
 def _off_grid(settings: PlanSettings) -> str:

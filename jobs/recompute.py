@@ -14,10 +14,8 @@ from jobs.prepare import PROBES
 from jobs.recorded import recorded_facts, recorded_job, recorded_manifest
 from jobs.spec_error import SpecError, as_spec_error
 from pipeline.blocks import form_blocks
-from pipeline.decode import decode_block
 from pipeline.failure import BlockFailure, read_failures
 from pipeline.model_stage import ModelStage
-from pipeline.probe import probe_items
 from pipeline.progress import Progress
 from pipeline.saved_plan import open_plan
 from pipeline.seeds import unit_seed
@@ -104,10 +102,8 @@ class Remaker:
                     f"{store}: {name} are not those that it was made with: {recorded[name]} there, {value} here."
                     " Put the files of model.weights back"
                 )
-        self._decode_options: dict[str, Any] = {
-            "limits": self.job.limits.of_decoding,
-            "listed_lengths": self.job.source.duration_column is not None,
-        }
+        self._inputs = self.job.inputs()
+        self._decode = self._inputs.decoder(self._work.decode, self.job.limits.of_decoding)
         now = environment(self.job.device_kind)
         self.environment: dict[str, tuple[str | None, str | None]] = {
             name: (manifest.environment.get(name), value)
@@ -115,6 +111,11 @@ class Remaker:
             if manifest.environment.get(name) != value
         }
         self._stage = cache(self._load)
+
+    @property
+    def microbatch(self) -> int:
+        """Rows that the model sees at once."""
+        return self._work.worker.microbatch
 
     def units(self, ids: list[str]) -> pa.Table:
         """Rows of the plan, those of `ids` that it has."""
@@ -138,8 +139,7 @@ class Remaker:
         """
         bytes_each = 4 * max(pc.multiply(units["_bucket_samples"], units["_bucket_channels"]).to_pylist(), default=1)
         for block in form_blocks(units, max(1, BLOCK_BYTES // bytes_each)):
-            decoded = decode_block(block, self._work.decode, **self._decode_options)
-            made = self._stage(microbatch)(decoded)
+            made = self._stage(microbatch)(self._decode(block))
             yield from zip(made[SAMPLE_ID].to_pylist(), self._rows(made), strict=True)
 
     def retry(self, units: pa.Table, microbatch: int) -> Iterator[tuple[str, dict[str, Any] | BlockFailure]]:
@@ -149,7 +149,7 @@ class Remaker:
         """
         broken = units.filter(pc.is_valid(units["_probe_error"]))
         if broken.num_rows:
-            probes = probe_items(items_of(broken), None, lambda _: None, limits=self.job.limits.of_decoding)
+            probes = self.probe(broken)
             errors = dict(zip(probes["item"].to_pylist(), probes["error"].to_pylist(), strict=True))
             now = "its header can be read now: run the job again, which cuts it into units and makes them"
             for name, source in zip(broken[SAMPLE_ID].to_pylist(), broken["source"].to_pylist(), strict=True):
@@ -157,6 +157,12 @@ class Remaker:
         whole = units.filter(pc.is_null(units["_probe_error"]))
         if whole.num_rows:
             yield from self.make(whole, microbatch)
+
+    def probe(self, units: pa.Table) -> pa.Table:
+        """The headers of the recordings of some units as they are now, a table of PROBE_SCHEMA."""
+        names = ["source", *self._inputs.columns]
+        items = units.select(names).group_by(names).aggregate([]).rename_columns(["_item", *names[1:]])
+        return self._inputs.probe(items, None, lambda _: None, self.job.limits.of_decoding)[1]
 
     def _load(self, microbatch: int) -> ModelStage:
         import torch
@@ -190,12 +196,6 @@ class Remaker:
             yield row
 
 
-def items_of(units: pa.Table) -> pa.Table:
-    """The recordings of some units, as a listing gives them."""
-    names = ["source", "_path", "_member"]
-    return units.select(names).group_by(names).aggregate([]).rename_columns(["_item", *names[1:]])
-
-
 def sample_ids(ids: pa.Array, fraction: float, seed: int) -> list[str]:
     """About `fraction` of the ids, by a seeded hash of each: the sample of a larger fraction holds that of a smaller.
 
@@ -218,8 +218,8 @@ def recompute(remaker: Remaker, ids: list[str], progress: Progress) -> Recomputa
     """
     opened = LatentStore(remaker.store)
     result = Recomputation(num_units=len(ids), environment=remaker.environment)
-    for microbatch, units in _by_microbatch(opened, remaker.units(ids), remaker.job.microbatch):
-        if microbatch != remaker.job.microbatch:
+    for microbatch, units in _by_microbatch(opened, remaker.units(ids), remaker.microbatch):
+        if microbatch != remaker.microbatch:
             result.num_reduced += units.num_rows
         for done, (name, made) in enumerate(remaker.make(units, microbatch), start=1):
             progress.phase(f"making {len(ids):,} units again", f"{done:,} done")
@@ -260,8 +260,7 @@ def _changed_sources(remaker: Remaker, ids: list[str]) -> list[str]:
         return []
     if not ids:
         return []
-    items = items_of(remaker.units(ids))
     known = dict(zip(before["item"].to_pylist(), before["fingerprint"].to_pylist(), strict=True))
-    now = probe_items(items, None, lambda _: None, limits=remaker.job.limits.of_decoding)
+    now = remaker.probe(remaker.units(ids))
     pairs = zip(now["item"].to_pylist(), now["fingerprint"].to_pylist(), strict=True)
     return sorted(name for name, fingerprint in pairs if name in known and known[name] != fingerprint)

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING, Literal, Self
 
-from jobs.base import Job, Work
+from jobs.base import Work
+from jobs.recordings import RecordingsJob
 from workers.audio.decode_spec import DecodeSpec
 from workers.audio.griffin_lim_spec import GriffinLimSpec
 from workers.audio.mel_spec import MelSpec
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pipeline.store import LatentStore
 
 
-class ReconstructJob(Job):
+class ReconstructJob(RecordingsJob):
     """Tells what a mel front end, a VAE and a vocoder leave of recordings, to be heard and measured."""
 
     kind: Literal["reconstruct"] = "reconstruct"

@@ -62,7 +62,7 @@ def replay_unit(store: str, sample_id: str) -> Replay:
         raise SpecError(f"{store}: no unit {sample_id!r} in its plan; there are, for example: {near}")
     opened = LatentStore(store)
     before = opened.by_id(sample_id) if sample_id in opened else None
-    microbatch = int((before or {}).get(MICROBATCH, remaker.job.microbatch))
+    microbatch = int((before or {}).get(MICROBATCH, remaker.microbatch))
     started = monotonic()
     ((_, made),) = remaker.retry(units, microbatch)
     seconds = monotonic() - started

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
 from time import monotonic
 
 from jobs.base import Job, output_path
@@ -15,7 +14,6 @@ from jobs.summary import Summary
 from pipeline.claim import Claim, claimed
 from pipeline.cluster import Resources, find_resources, ray_cluster
 from pipeline.commit import Receipt
-from pipeline.decode import decode_block
 from pipeline.finish import finish
 from pipeline.graph import Stages
 from pipeline.passes import run_passes
@@ -130,19 +128,14 @@ def _place(prepared: Prepared, resources: Resources, num_units: int) -> Placemen
         num_units=num_units,
         unit_bytes=prepared.unit_bytes,
         stored_bytes=prepared.stored_bytes,
-        microbatch=prepared.job.microbatch,
+        microbatch=prepared.work.worker.microbatch,
     )
 
 
 def _make(prepared: Prepared, placement: Placement, resources: Resources, progress: Progress, claim: Claim) -> None:
     work = prepared.work
     stages = Stages(
-        decode=partial(
-            decode_block,
-            spec=work.decode,
-            limits=prepared.job.limits.of_decoding,
-            listed_lengths=prepared.listed_lengths,
-        ),
+        decode=prepared.job.inputs().decoder(work.decode, prepared.job.limits.of_decoding),
         load_worker=work.load_worker,
         worker=work.worker,
         schema=prepared.schema,

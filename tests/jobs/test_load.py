@@ -52,7 +52,7 @@ WRONG = {
         [],
         r"wrong.yaml:9: model.wieghts: unknown field; did you mean 'weights'\?",
     ),
-    "alien_field": (GOOD + "colour: red\n", [], r"colour: unknown field; allowed: kind, source, output"),
+    "alien_field": (GOOD + "colour: red\n", [], r"colour: unknown field; allowed: kind, output, seed"),
     "wrong_model": (
         GOOD.replace("kind: audio_vae", "kind: audio_vea"),
         [],

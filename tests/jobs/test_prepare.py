@@ -34,7 +34,7 @@ def begin(work: Prepared) -> None:
 @pytest.fixture
 def listings(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Grows with each listing of a source."""
-    from jobs import prepare as module
+    from pipeline import inputs as module
 
     made: list[Any] = []
     list_source = module.list_source
@@ -44,7 +44,7 @@ def listings(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def test_no_file_is_looked_at(manifest: Path) -> None:
     work = prepared(manifest)
-    assert work.listed_lengths
+    assert work.job.inputs().listed_lengths
     assert (work.num_items, work.plan.num_rows, work.probes.num_rows) == (20, 42, 0)
     assert set(work.plan["caption"].to_pylist()) == {f"sound {n}" for n in range(20)}
 
@@ -58,7 +58,7 @@ def test_an_unchanged_manifest_is_not_listed_again(manifest: Path, listings: lis
     assert again.plan.table().equals(expected)
     assert open_plan(again.job.output).table().equals(expected)
     assert (again.num_items, again.identity, again.schema) == (20, first.identity, first.schema)
-    assert again.listed_lengths
+    assert again.job.inputs().listed_lengths
     assert again.changes.describe() == ""
     begin(again)
     assert look_ahead(again.job).num_pending == 42
@@ -107,6 +107,6 @@ def test_files_without_durations_are_looked_at_every_time(clips: Path, tmp_path:
     job = MelJob.model_validate({"source": {"path": clips}, "output": tmp_path / "store"})
     for _ in range(2):
         work = prepare(job, Resources(cpus=2, gpus=0), Silent())
-        assert not work.listed_lengths
+        assert not work.job.inputs().listed_lengths
         begin(work)
     assert len(listings) == 2

@@ -68,7 +68,7 @@ def test_exactly_the_guilty_units_are_quarantined(
     recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mel(recordings, tmp_path / "clean")
-    monkeypatch.setattr("jobs.run.decode_block", decode_with_faults)
+    monkeypatch.setattr("pipeline.inputs.decode_block", decode_with_faults)
     summary = mel(recordings, tmp_path / "faulty", decode_seconds=4, decode_memory_gib=0.25)
 
     quarantined = {row["sample_id"]: row for row in read_quarantine(str(tmp_path / "faulty")).to_pylist()}

@@ -1,0 +1,85 @@
+"""What the kinds of job share that put recordings through a model."""
+
+from typing import TYPE_CHECKING, Annotated, Self
+
+from pydantic import Field
+
+from jobs.base import Job, output_path
+from pipeline.source_spec import SourceSpec
+from workers.audio.decode_spec import ChannelPolicy, ResampleQuality
+from workers.device_kind import DeviceKind, RequestedDevice
+from workers.files import absolute
+from workers.mel_worker_spec import StoredDtype
+from workers.spec import Spec
+
+if TYPE_CHECKING:
+    from pipeline.inputs import Inputs
+
+
+class AudioSpec(Spec):
+    """How recordings become waveforms; their rate is that of the front end."""
+
+    channels: ChannelPolicy = "mono"
+    """`mono` averages, `stereo` gives two channels of any file, `keep` leaves them as they are."""
+
+    resample_quality: ResampleQuality = "HQ"
+    """soxr recipe, from best to fastest: VHQ, HQ, MQ, LQ, QQ."""
+
+
+class RecordingsJob(Job):
+    """Fields of such a job."""
+
+    source: SourceSpec
+    """What to make it from."""
+
+    audio: AudioSpec = AudioSpec()
+    """How files are decoded."""
+
+    microbatch: Annotated[int, Field(ge=2, le=4096)] = 8
+    """Units that the model sees at once. Always padded to this many, so a unit's bytes never depend on its neighbours;
+    another number may change the last bits, so it is part of the identity."""
+
+    dtype: StoredDtype = "float16"
+    """How tensors are stored."""
+
+    device: RequestedDevice = "auto"
+    """What the model computes on; `auto` is a GPU where there is one. Part of the identity: the last bits differ."""
+
+    @property
+    def device_kind(self) -> DeviceKind:
+        """The device of a resolved job.
+
+        Raises:
+            ValueError: it is not resolved.
+        """
+        if self.device == "auto":
+            raise ValueError("device is still auto; call resolved() first")
+        return self.device
+
+    def resolved(self, num_gpus: float) -> tuple[Self, tuple[str, ...]]:
+        """This job with all that it left to the machine decided, and a sentence for each decision.
+
+        Args:
+            num_gpus: of the machine or cluster that it will run on.
+
+        Raises:
+            ValueError: it asks for a GPU and there is none.
+        """
+        if self.device == "cuda" and num_gpus <= 0:
+            raise ValueError("device: cuda is asked for, and torch finds no GPU here; set device: cpu, or look for it")
+        device: DeviceKind = "cuda" if num_gpus > 0 and self.device != "cpu" else "cpu"
+        source = absolute_source(self.source)
+        return self.model_copy(update={"device": device, "source": source, "output": output_path(self.output)}), ()
+
+    def inputs(self) -> "Inputs":
+        """The recordings of the source."""
+        from pipeline.inputs import Recordings
+
+        return Recordings(self.source)
+
+
+def absolute_source(source: SourceSpec) -> SourceSpec:
+    """The source with paths that mean the same in every process."""
+    path = source.path
+    paths = absolute(path) if isinstance(path, str) else tuple(absolute(one) for one in path)
+    return source.model_copy(update={"path": paths})
