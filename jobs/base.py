@@ -16,12 +16,14 @@ from workers.files import absolute, is_writable, scheme_of
 from workers.spec import PathText, Spec
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from pipeline.inputs import Inputs
     from pipeline.model_stage import Worker, WorkerSpec
     from pipeline.store import LatentStore
 
-RUNNING_FIELDS = frozenset({"output", "placement", "limits"})
-"""The half of a spec that does not decide content; everything else does."""
+RUNNING_FIELDS = frozenset({"output", "placement", "limits", "group_by", "compare_with"})
+"""The half of a spec that does not decide content; everything else does. The last two decide how it is summed up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +40,20 @@ class Work:
     """And at least this long: what one frame of the front end takes."""
     variable_length: bool
     """Whether tensors of different units may differ in shape."""
+    num_recordings: int = 1
+    """Recordings that a unit is cut from, side by side."""
     facts: dict[str, str] = field(default_factory=dict)
     """What decides content beside the spec, such as the digest of the weights; part of the identity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a finished store shows, for the summary of a run."""
+
+    lines: tuple[str, ...] = ()
+    """For a person."""
+    values: Any = None
+    """The same for a program: plain values."""
 
 
 class Job(Spec):
@@ -95,9 +109,16 @@ class Job(Spec):
             ValueError: the model cannot be found, or cannot take what the spec would give it.
         """
 
-    def findings(self, store: "LatentStore") -> tuple[str, ...]:  # noqa: ARG002 (most kinds have none)
-        """What a finished store shows, in lines for the summary of a run."""
-        return ()
+    def check_columns(self, schema: "pa.Schema") -> None:
+        """Looks whether the job can be summed up over the columns that its store will have.
+
+        Raises:
+            ValueError: it cannot.
+        """
+
+    def findings(self, store: "LatentStore") -> Findings:  # noqa: ARG002 (most kinds have none)
+        """What a finished store shows."""
+        return Findings()
 
     def content(self) -> dict[str, Any]:
         """The half of the spec that decides content, as plain JSON values."""

@@ -17,6 +17,8 @@ IDENTITY_VERSION = 2
 
 NOT_CONTENT = {
     "source": {"path"},
+    "reference": {"path"},
+    "candidate": {"path"},
     "mel": {"preset"},
     "model": {"weights", "revision", "allow_pickle"},
 }

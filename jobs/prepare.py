@@ -9,11 +9,12 @@ import pyarrow as pa
 
 from jobs.base import Job, Work, output_path
 from jobs.identity import identity, recorded_spec
+from jobs.spec_error import SpecError
 from pipeline.changes import Changes, find_changes
 from pipeline.cluster import Resources
-from pipeline.inputs import Inputs
+from pipeline.inputs import Inputs, Looked
 from pipeline.pending import find_done
-from pipeline.plan import UNIT_COLUMNS, PlanSettings, build_plan
+from pipeline.plan import PAIR_COLUMNS, UNIT_COLUMNS, PlanSettings, build_plan
 from pipeline.planned import Plan
 from pipeline.probe import PROBE_SCHEMA
 from pipeline.progress import Progress
@@ -89,6 +90,8 @@ def prepare(job: Job, resources: Resources, progress: Progress) -> Prepared:
     progress.phase("reading the model's configuration and hashing its weights")
     try:
         work = job.work()
+    except SpecError:
+        raise
     except ValueError as error:
         raise ValueError(f"model: {error}") from error
     settings = PlanSettings(
@@ -97,6 +100,7 @@ def prepare(job: Job, resources: Resources, progress: Progress) -> Prepared:
         alignment_samples=work.alignment_samples,
         min_samples=work.min_samples,
         seed=job.seed,
+        num_recordings=work.num_recordings,
     )
     if settings.padded_samples != settings.length_samples:
         notes += (_off_grid(settings),)
@@ -111,19 +115,23 @@ def prepare(job: Job, resources: Resources, progress: Progress) -> Prepared:
     if plan is not None:
         probes = None
     else:
-        listing = inputs.list()
+        listing = inputs.listing()
         ignored, notes, items = listing.ignored, notes + listing.notes, listing.items
         del listing
         probes = None
         if not inputs.listed_lengths:
-            items, probes = _probe(inputs, items, old_probes, progress, job.limits.of_decoding)
+            looked = _probe(inputs, items, old_probes, progress, job.limits.of_decoding)
+            items, probes, notes = looked.items, looked.probes, notes + looked.notes
+            del looked
         progress.phase(f"cutting {items.num_rows:,} items into units")
         plan = build_plan(items, probes, settings)
         del items
     probes = PROBE_SCHEMA.empty_table() if probes is None else probes
     (_, channels), *_ = plan.shapes
     outputs = work.worker.outputs(settings.padded_samples, channels)
-    metadata = pa.schema([field for field in plan.schema if field.name not in UNIT_COLUMNS.names])
+    metadata = pa.schema([field for field in plan.schema if field.name not in (*UNIT_COLUMNS.names, *PAIR_COLUMNS)])
+    schema = store_schema(outputs, metadata, variable_length=work.variable_length)
+    job.check_columns(schema)
     progress.phase("comparing with what is stored")
     done = find_done(job.output, plan)
     if any(map(len, done.seeds.values())):
@@ -142,7 +150,7 @@ def prepare(job: Job, resources: Resources, progress: Progress) -> Prepared:
         plan=plan,
         probes=probes,
         made_from=made_from,
-        schema=store_schema(outputs, metadata, variable_length=work.variable_length),
+        schema=schema,
         changes=changes,
         num_items=plan.num_items,
         ignored=ignored,
@@ -150,9 +158,7 @@ def prepare(job: Job, resources: Resources, progress: Progress) -> Prepared:
     )
 
 
-def _probe(
-    inputs: Inputs, items: pa.Table, known: pa.Table | None, progress: Progress, limits: GuardLimits
-) -> tuple[pa.Table, pa.Table]:
+def _probe(inputs: Inputs, items: pa.Table, known: pa.Table | None, progress: Progress, limits: GuardLimits) -> Looked:
     seen = 0
 
     def probed(count: int) -> None:

@@ -162,7 +162,7 @@ class Remaker:
         """The headers of the recordings of some units as they are now, a table of PROBE_SCHEMA."""
         names = ["source", *self._inputs.columns]
         items = units.select(names).group_by(names).aggregate([]).rename_columns(["_item", *names[1:]])
-        return self._inputs.probe(items, None, lambda _: None, self.job.limits.of_decoding)[1]
+        return self._inputs.probe(items, None, lambda _: None, self.job.limits.of_decoding).probes
 
     def _load(self, microbatch: int) -> ModelStage:
         import torch

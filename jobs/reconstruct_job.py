@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Literal, Self
 
-from jobs.base import Work
+from jobs.base import Findings, Work
 from jobs.recordings import RecordingsJob
 from workers.audio.decode_spec import DecodeSpec
 from workers.audio.griffin_lim_spec import GriffinLimSpec
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
     from pipeline.model_stage import Worker
     from pipeline.store import LatentStore
+
+
+_STUDIED = {"snr_db": ".2f", "correlation": ".2f", "seconds": ".4f"}
+"""Columns of the table, and how they are written."""
 
 
 class ReconstructJob(RecordingsJob):
@@ -102,25 +106,24 @@ class ReconstructJob(RecordingsJob):
             facts=facts,
         )
 
-    def findings(self, store: "LatentStore") -> tuple[str, ...]:
+    def findings(self, store: "LatentStore") -> Findings:
         """The study's table: medians of all units, and how many each is over."""
-        names = [f"{method}_{what}" for method in self.methods for what in ("snr_db", "correlation", "seconds")]
-        values = store.select(names)
+        medians = {
+            method: {what: _median(store.select([f"{method}_{what}"]).column(0)) for what in _STUDIED}
+            for method in self.methods
+        }
         lines = [f"{'method':<12} {'SNR dB':>9} {'correlation':>12} {'seconds':>9}   (medians of {len(store):,} units)"]
-        for method in self.methods:
-            shown = [
-                _median(values[f"{method}_{what}"], ".4f" if what == "seconds" else ".2f")
-                for what in ("snr_db", "correlation", "seconds")
-            ]
+        for method, values in medians.items():
+            shown = ["undefined" if values[what] is None else format(values[what], _STUDIED[what]) for what in _STUDIED]
             lines.append(f"{method:<12} {shown[0]:>9} {shown[1]:>12} {shown[2]:>9}")
-        return tuple(lines)
+        return Findings(tuple(lines), medians)
 
 
-def _median(values: "pa.ChunkedArray", form: str) -> str:
+def _median(values: "pa.ChunkedArray") -> float | None:
     import pyarrow.compute as pc
 
-    known = pc.drop_null(values)
-    return format(pc.quantile(known, 0.5)[0].as_py(), form) if len(known) else "undefined"
+    median: float | None = pc.quantile(pc.drop_null(values), 0.5)[0].as_py()
+    return median
 
 
 def _load(spec: ReconstructWorkerSpec) -> "Worker":

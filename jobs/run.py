@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from time import monotonic
 
-from jobs.base import Job, output_path
+from jobs.base import Findings, Job, output_path
 from jobs.begin import begin_store, check_store
 from jobs.failures import group_failures
 from jobs.prepare import Prepared, prepare
@@ -82,7 +82,7 @@ def run_job(
         store=store,
         manifest=manifest,
         notes=prepared.notes,
-        findings=prepared.job.findings(LatentStore(store)) if manifest.totals.num_units else (),
+        findings=prepared.job.findings(LatentStore(store)) if manifest.totals.num_units else Findings(),
         num_units=plan.num_rows,
         example=plan.slice(0, 1)["sample_id"][0].as_py(),
         num_new=made.num_rows,

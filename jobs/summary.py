@@ -5,6 +5,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
+from jobs.base import Findings
 from jobs.failures import FailureGroup, describe_failures
 from pipeline.progress import format_duration
 from pipeline.store import location
@@ -31,8 +32,8 @@ class Summary:
     """Id of one of them."""
     notes: tuple[str, ...]
     """Choices that the spec left to the machine, one sentence each."""
-    findings: tuple[str, ...] = ()
-    """What the job found out, in lines of text."""
+    findings: Findings = Findings()  # noqa: RUF009 (frozen)
+    """What the job found out."""
     failures: tuple[FailureGroup, ...] = ()
     """What is in the quarantine, in groups."""
     budget_exceeded: bool
@@ -52,7 +53,7 @@ class Summary:
             "budget_exceeded": self.budget_exceeded,
             "failures": [group.as_json() for group in self.failures],
             "notes": list(self.notes),
-            "findings": list(self.findings),
+            "findings": self.findings.values,
             "audio_seconds": totals.audio_seconds,
             "num_bytes": totals.num_bytes,
             "seconds": self.seconds,
@@ -85,7 +86,7 @@ def describe_summary(summary: Summary) -> str:
         lines.append(f"  failed    {totals.num_quarantined:,} of {summary.num_units:,} units ({share:.1%}){over}")
         lines += describe_failures(summary.failures)
     lines += [f"  note      {note}" for note in summary.notes]
-    lines += [f"  {line}" for line in summary.findings]
+    lines += [f"  {line}" for line in summary.findings.lines]
     lines += ["next:", f"  latentmill status {shlex.quote(store)}"]
     if summary.failures:
         lines += [

@@ -12,7 +12,7 @@ from pipeline.pending import Done
 from pipeline.planned import CHUNK, Plan, match_units
 from pipeline.store.digest import row_digests
 
-NOT_CONTENT = ["_path", "_member", "_probe_error"]
+NOT_CONTENT = ["_path", "_member", "_candidate_path", "_candidate_member", "_probe_error"]
 """Columns of the plan that may differ without a unit being another."""
 EXAMPLES = 3
 """Names that are told of each kind of change."""

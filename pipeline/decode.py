@@ -6,6 +6,7 @@ read other people's files: one that crashes, hangs or takes all memory costs its
 
 import atexit
 import os
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -77,6 +78,58 @@ def decode_block(
         failures[row] = _judge(outcome, shape, remote=is_uri(path))
     waveforms[[failure is not None for failure in failures]] = 0
     return with_failures(units.append_column(WAVEFORM, _column(waveforms)), failures)
+
+
+def decode_pairs(
+    units: pa.Table,
+    spec: DecodeSpec,
+    *,
+    limits: GuardLimits = GuardLimits(),  # noqa: B008 (frozen)
+    decoder: str = DECODER,
+) -> pa.Table:
+    """Decodes one block of units that are pairs of recordings, all of one shape bucket.
+
+    NaN and infinite samples come along, since metrics have a status for them. Units whose `_pair_status` is not `ok`
+    are silence.
+
+    Args:
+        units: rows of a plan with `PAIR_COLUMNS`.
+        spec: rate and resampling; channels are averaged.
+        limits: what one recording may cost.
+        decoder: `module:name` of a function like `decode_units`.
+
+    Returns:
+        `units` with the waveform, [reference and candidate, samples], and failure columns.
+
+    Raises:
+        workers.guarded.guard.GuardError: child processes cannot be started here.
+    """
+    count, samples = units.num_rows, units["_bucket_samples"][0].as_py()
+    failures = [None if error is None else _probe_failure(error) for error in units["_probe_error"].to_pylist()]
+    paired = [status == "ok" for status in units["_pair_status"].to_pylist()]
+    rows = [row for row in range(count) if paired[row] and failures[row] is None]
+    spans = [units[name].to_pylist() for name in ("_start_sample", "_num_samples")]
+    clips = []
+    for side, prefix in enumerate(("", "_candidate")):
+        paths, members = (units[prefix + name].to_pylist() for name in ("_path", "_member"))
+        clips += [(row, side, paths[row], members[row], Span(*(column[row] for column in spans))) for row in rows]
+    guard = _guard(limits)
+    memory, waveforms = guard.rows((2 * count, 1, samples))
+    outcomes = guard.each(
+        decoder,
+        [clip[2:] for clip in clips],
+        rows=memory,
+        slots=[2 * row + side for row, side, *_ in clips],
+        spec=spec,
+        keep_nonfinite=True,
+    )
+    for (row, side, path, *_), outcome in zip(clips, outcomes, strict=True):
+        failure = _judge(outcome, (1, samples), remote=is_uri(path))
+        if failure is not None and failures[row] is None:
+            failures[row] = replace(failure, reason=f"{failure.reason} ({('reference', 'candidate')[side]})")
+    pairs = waveforms.reshape(count, 2, samples)
+    pairs[[row for row in range(count) if not paired[row] or failures[row] is not None]] = 0
+    return with_failures(units.append_column(WAVEFORM, _column(pairs)), failures)
 
 
 def _guard(limits: GuardLimits) -> Guard:

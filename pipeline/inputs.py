@@ -16,6 +16,18 @@ from workers.audio.decode_spec import DecodeSpec
 from workers.guarded.limits import GuardLimits
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """Items that were looked at."""
+
+    items: pa.Table
+    """With what was found out about them."""
+    probes: pa.Table
+    """PROBE_SCHEMA, a row for each."""
+    notes: tuple[str, ...] = ()
+    """What a person should know, one sentence each."""
+
+
 class Inputs(Protocol):
     """One kind of input; a job says which in `Job.inputs`."""
 
@@ -33,7 +45,7 @@ class Inputs(Protocol):
         """What the listing follows from, where that can be told without listing; else none."""
         ...
 
-    def list(self) -> Listing:
+    def listing(self) -> Listing:
         """The items.
 
         Raises:
@@ -43,7 +55,7 @@ class Inputs(Protocol):
 
     def probe(
         self, items: pa.Table, known: pa.Table | None, on_progress: Callable[[int], None], limits: GuardLimits
-    ) -> tuple[pa.Table, pa.Table]:
+    ) -> Looked:
         """Looks at items.
 
         Args:
@@ -51,9 +63,6 @@ class Inputs(Protocol):
             known: an earlier result.
             on_progress: called with the number of files done since the last call.
             limits: what one file may cost.
-
-        Returns:
-            The items with what was found out about them, and a table of PROBE_SCHEMA with a row for each.
         """
         ...
 
@@ -82,15 +91,15 @@ class Recordings:
         """As `Inputs` says."""
         return fingerprint(self.source)
 
-    def list(self) -> Listing:
+    def listing(self) -> Listing:
         """As `Inputs` says."""
         return list_source(self.source)
 
     def probe(
         self, items: pa.Table, known: pa.Table | None, on_progress: Callable[[int], None], limits: GuardLimits
-    ) -> tuple[pa.Table, pa.Table]:
+    ) -> Looked:
         """The items as they are, and their headers."""
-        return items, probe_items(items, known, on_progress, limits=limits)
+        return Looked(items=items, probes=probe_items(items, known, on_progress, limits=limits))
 
     def decoder(self, spec: DecodeSpec, limits: GuardLimits) -> Callable[[pa.Table], pa.Table]:
         """As `Inputs` says."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.decode import WAVEFORM
@@ -15,6 +16,7 @@ from pipeline.failure import BlockFailure, healthy, read_failures, with_failures
 from pipeline.store.columns import column_arrays
 from pipeline.store.schema import MICROBATCH
 from workers.column import Column
+from workers.metrics.metric_names import PAIR_STATUSES
 from workers.number_column import NumberColumn
 
 if TYPE_CHECKING:
@@ -102,18 +104,25 @@ class ModelStage:
 
 
 def as_batch(block: pa.Table, channels: int, samples: int) -> dict[str, "Tensor"]:
-    """Tensors over the block's own memory: waveform [n, C, T], num_samples [n], seed [n] (uint64 bits as int64)."""
+    """Tensors over the block's own memory: waveform [n, C, T], num_samples [n], seed [n] (uint64 bits as int64).
+
+    Of pairs also `pair_status` int8 [n], places in PAIR_STATUSES.
+    """
     import torch
 
     waveform = block[WAVEFORM].combine_chunks()
     values = np.frombuffer(waveform.buffers()[1], np.float32)[waveform.offset * channels * samples :]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return {
+        batch = {
             "waveform": torch.from_numpy(values[: len(waveform) * channels * samples].reshape(-1, channels, samples)),
             "num_samples": torch.from_numpy(block["_num_samples"].to_numpy()),
             "seed": torch.from_numpy(block["seed"].to_numpy().view(np.int64)),
         }
+    if "_pair_status" in block.column_names:
+        places = pc.index_in(block["_pair_status"], value_set=pa.array(PAIR_STATUSES))
+        batch["pair_status"] = torch.from_numpy(places.to_numpy().astype(np.int8))
+    return batch
 
 
 def _cast(tensor: "Tensor", column: Column) -> NDArray[Any]:

@@ -46,6 +46,9 @@ LISTING_COLUMNS = ("_item", "_path", "_member", "_error", "_group", "_duration_s
 """Columns of a listing that are not carried into the plan as they are. Of the last three there may be none: what the
 source already knows to be wrong with an item, which items are read best together, and how long they are."""
 
+PAIR_COLUMNS = ("_candidate_path", "_candidate_member", "_pair_status")
+"""Columns of a listing of pairs, which the plan carries and the store does not."""
+
 _ROUNDING_SAMPLES = 1e-4
 """A duration in seconds is this far from a whole number of samples by floating point alone."""
 
@@ -61,6 +64,8 @@ class PlanSettings:
     min_samples: int
     """And at least this long: what one frame of the front end takes."""
     seed: int
+    num_recordings: int = 1
+    """Recordings that a unit is cut from, side by side: two where pairs are compared."""
 
     @property
     def length_samples(self) -> int:
@@ -136,7 +141,7 @@ class CutRows:
         """Of units, each the `segment`-th of an item of `total` samples."""
         carried = [field for field in items.schema if field.name not in LISTING_COLUMNS]
         self.schema = pa.schema([*UNIT_COLUMNS, *carried])
-        self.channels = _channels(probes, items.num_rows, settings.decode)
+        self.channels = _channels(probes, items.num_rows, settings.decode) * np.int32(settings.num_recordings)
         """Of each item."""
         self.seeds: NDArray[np.uint64] = np.zeros(0, np.uint64)
         """Of each unit."""

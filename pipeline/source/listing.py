@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.plan import LISTING_COLUMNS
+from pipeline.plan import LISTING_COLUMNS, PAIR_COLUMNS
 from pipeline.source.audio_table import from_audio_tables, is_audio_table
 from pipeline.source.errors import SourceError
 from pipeline.source.folder import common_folder, relative_names, scan_folder
@@ -48,7 +48,7 @@ class Listing:
     @property
     def metadata(self) -> pa.Schema:
         """The columns that are carried into the store."""
-        return pa.schema([field for field in self.items.schema if field.name not in LISTING_COLUMNS])
+        return pa.schema([field for field in self.items.schema if field.name not in (*LISTING_COLUMNS, *PAIR_COLUMNS)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

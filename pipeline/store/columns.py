@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pipeline.store.schema import AUDIO, DURATION_SECONDS, SAMPLE_ID, SHAPE_SUFFIX, audio_rates
 from workers.audio_column import AudioColumn
 from workers.column import Column
+from workers.label_column import LabelColumn
 from workers.media.flac import encode_flac
 from workers.number_column import NumberColumn
 from workers.tensor_column import TensorColumn
@@ -39,6 +40,8 @@ def column_arrays(column: Column, values: NDArray[Any], *, variable_length: bool
             return {column.name: _binary(values)}
         case NumberColumn():
             return {column.name: pa.array(values, pa.float64(), mask=np.isnan(values))}
+        case LabelColumn():
+            return {column.name: pa.array(column.labels, pa.string()).take(pa.array(values))}
 
 
 def with_encoded_audio(block: pa.Table, schema: pa.Schema) -> pa.Table:

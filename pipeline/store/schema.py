@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from workers.audio_column import AudioColumn
 from workers.column import Column
+from workers.label_column import LabelColumn
 from workers.number_column import NumberColumn
 from workers.tensor_column import TensorColumn
 
@@ -152,6 +153,8 @@ def _fields_of(output: Column, *, variable_length: bool) -> list[pa.Field]:
         case NumberColumn():
             field = _field(output.name, pa.float64(), output.description, unit=output.unit).with_nullable(True)
             return [field if output.is_content else field.with_metadata(field.metadata | {b"digested": b"no"})]
+        case LabelColumn():
+            return [_field(output.name, pa.string(), output.description)]
         case TensorColumn():
             return _variable_tensor_fields(output) if variable_length else [_fixed_tensor_field(output)]
 

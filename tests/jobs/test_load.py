@@ -7,6 +7,7 @@ import pytest
 
 from jobs.cli import main
 from jobs.encode_job import EncodeJob
+from jobs.evaluate_job import EvaluateJob
 from jobs.load import RECIPES, job_kinds, load_job
 from jobs.mel_job import MelJob
 from jobs.reconstruct_job import ReconstructJob
@@ -29,13 +30,17 @@ WRONG = {
     "tab": ("kind: encode\n\tsource: x", [], r"wrong.yaml:2: not valid YAML"),
     "a_list": ("- kind: encode", [], r"a spec is a mapping of fields to values, got list"),
     "empty": ("", [], r"a spec is a mapping of fields to values, got NoneType"),
-    "no_kind": (GOOD.replace("kind: encode", ""), [], r"kind: required, but not given; one of encode, mel"),
+    "no_kind": (GOOD.replace("kind: encode", ""), [], r"kind: required, but not given; one of encode, evaluate, mel"),
     "wrong_kind": (
         GOOD.replace("kind: encode", "kind: encod"),
         [],
         r"wrong.yaml:1: kind: .*'encod'; did you mean encode",
     ),
-    "kind_is_a_list": (GOOD.replace("kind: encode", "kind: [encode]"), [], r"kind: must be one of encode, mel"),
+    "kind_is_a_list": (
+        GOOD.replace("kind: encode", "kind: [encode]"),
+        [],
+        r"kind: must be one of encode, evaluate, mel",
+    ),
     "no_source": (GOOD.replace("source:\n  path: sounds\n", ""), [], r"source: required, but not given"),
     "no_path": (GOOD.replace("path: sounds", "path_column: file"), [], r"wrong.yaml:2: source.path: required"),
     "no_output": (GOOD.replace("output: store\n", ""), [], r"output: required, but not given"),
@@ -169,14 +174,21 @@ def test_paths_may_be_path_objects(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("recipe", sorted(path.stem for path in RECIPES.glob("*.yaml")))
 def test_recipes_need_overrides_alone(recipe: str) -> None:
-    job = load_job(recipe, ["source.path=sounds", "output=store", "seed=5", "placement.units_per_block=4"])
+    inputs = ("reference", "candidate") if recipe.startswith("evaluate") else ("source",)
+    given = [f"{name}.path=sounds" for name in inputs]
+    job = load_job(recipe, [*given, "output=store", "seed=5", "placement.units_per_block=4"])
     assert job.seed == 5
-    with pytest.raises(SpecError, match=r"source: required"):
+    with pytest.raises(SpecError, match=rf"{inputs[0]}: required"):
         load_job(recipe, ["output=store"])
 
 
 def test_kinds_are_found_by_their_files() -> None:
-    assert job_kinds() == {"encode": EncodeJob, "mel": MelJob, "reconstruct": ReconstructJob}
+    assert job_kinds() == {
+        "encode": EncodeJob,
+        "evaluate": EvaluateJob,
+        "mel": MelJob,
+        "reconstruct": ReconstructJob,
+    }
 
 
 def test_a_job_survives_its_own_dump(tmp_path: Path) -> None:

@@ -130,6 +130,7 @@ def test_a_vocoder_that_does_not_fit_is_refused(clips: Path, pipeline_folder: Pa
         reconstruct(clips, tmp_path / "store", pipeline_folder, mel__hop_length=256)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("local_ray")
 @pytest.mark.skipif(not SOUNDS.exists(), reason="RECORDED SOUNDS ARE NOT HERE: the recipe is not tested on them")
 def test_the_recipe_on_recorded_sounds(pipeline_folder: Path, tmp_path: Path) -> None:

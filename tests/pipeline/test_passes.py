@@ -175,6 +175,7 @@ def test_large_jobs_begin_with_spans_of_blocks(tmp_path: Path, samples: int, mon
     assert decoding.startswith(f"2 tasks executed, {blocks} blocks produced")
 
 
+@pytest.mark.slow
 def test_a_unit_that_kills_its_decoder_is_found_in_a_span(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.blocks.MAX_SPANS", 2)
     passes, _ = run(tmp_path, plan_of(100), stages_of(deadly=(13,)))
@@ -298,6 +299,7 @@ def test_what_broke_on_the_way_is_no_units_fault(found: dict[str, Suspect], num_
         _raise_if_elsewhere(found, num_left, num_at_first=1000)
 
 
+@pytest.mark.slow
 def test_many_deadly_units_are_quarantined_where_that_many_may_fail(tmp_path: Path) -> None:
     deadly = tuple(range(0, 18, 2))  # nine: more than are believed by themselves
     with pytest.raises(PassError, match=r"9 units took .* allow for them in limits.max_failed_fraction"):

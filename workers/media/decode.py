@@ -54,7 +54,13 @@ def decode_spans(
 
 
 def decode_each(
-    spans: Sequence[Span], *, path: str, spec: DecodeSpec, member: str | None = None, listed_length: bool = False
+    spans: Sequence[Span],
+    *,
+    path: str,
+    spec: DecodeSpec,
+    member: str | None = None,
+    listed_length: bool = False,
+    keep_nonfinite: bool = False,
 ) -> Iterator[NDArray[np.float32] | MediaError]:
     """`decode_spans` one by one, in the order given; ascending starts are the fast order.
 
@@ -65,6 +71,7 @@ def decode_each(
         member: likewise.
         listed_length: the spans were cut from a duration that a manifest gives, and those are rounded: a little may be
             missing at the end, as where a header gives a rounded one.
+        keep_nonfinite: samples that are NaN or infinite are given as they are, and not an error.
     """
     reader: AudioReader | None = None
     try:
@@ -73,7 +80,10 @@ def decode_each(
                 if reader is None:
                     reader = open_audio(path, member)
                 with np.errstate(over="ignore", invalid="ignore"):  # non-finite samples are found at the end
-                    result: NDArray[np.float32] | MediaError = _decode_span(reader, span, spec, listed_length)
+                    waveform = _decode_span(reader, span, spec, listed_length)
+                if not keep_nonfinite:
+                    _check_finite(waveform)
+                result: NDArray[np.float32] | MediaError = waveform
             except MediaError as error:
                 result = error
                 if reader is not None:  # its decoder may be confused now; the next span gets a new one
@@ -86,15 +96,15 @@ def decode_each(
 
 
 def decode_units(
-    units: Sequence[tuple[str, str | None, Span]], *, spec: DecodeSpec, listed_length: bool = False
+    units: Sequence[tuple[str, str | None, Span]], *, spec: DecodeSpec, **options: bool
 ) -> Iterator[NDArray[np.float32] | MediaError]:
-    """`decode_each` over spans of several recordings, each with its path and member.
+    """`decode_each` over spans of several recordings, each with its path and member; `options` are passed on.
 
     Neighbours of one recording share one opening of it.
     """
     for (path, member), group in groupby(units, key=lambda unit: unit[:2]):
         spans = [span for _, _, span in group]
-        yield from decode_each(spans, path=path, spec=spec, member=member, listed_length=listed_length)
+        yield from decode_each(spans, path=path, spec=spec, member=member, **options)
 
 
 def _decode_span(reader: AudioReader, span: Span, spec: DecodeSpec, listed_length: bool) -> NDArray[np.float32]:
@@ -106,11 +116,13 @@ def _decode_span(reader: AudioReader, span: Span, spec: DecodeSpec, listed_lengt
     samples = mix(_read_window(reader, window), spec.channels, _names(reader, spec))
     samples = _extend(samples, window.stop - window.start)
     samples = resample(samples, window, **rates, quality=spec.resample_quality)
-    waveform = np.ascontiguousarray(samples.T)
+    return np.ascontiguousarray(samples.T)
+
+
+def _check_finite(waveform: NDArray[np.float32]) -> None:
     finite = np.isfinite(waveform)
     if not finite.all():
         raise MediaError(f"non-finite samples: {np.count_nonzero(~finite)} of {waveform.size} are NaN or infinite")
-    return waveform
 
 
 def _check_span(span: Span, available: int, exact: bool, rate: int) -> None:

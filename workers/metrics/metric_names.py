@@ -1,6 +1,9 @@
-"""What the metrics are called, for specs, which do not import torch."""
+"""What the metrics and their statuses are called, for specs, which do not import torch."""
 
-from typing import Final, Literal, TypeAlias
+from collections.abc import Sequence
+from typing import Final, Literal, TypeAlias, get_args
+
+from workers.metrics.outcome import Undefined
 
 MetricName: TypeAlias = Literal[
     "log_mel_l1", "lsd", "mrstft", "snr_db", "si_sdr_db", "correlation", "pesq_wb", "pesq_nb", "stoi", "estoi"
@@ -9,5 +12,39 @@ MetricName: TypeAlias = Literal[
 DEFAULT_METRICS: Final[tuple[MetricName, ...]] = ("log_mel_l1", "lsd", "mrstft", "snr_db", "si_sdr_db", "correlation")
 """Those that are defined for any sound and need no other package."""
 
+PairStatus: TypeAlias = Literal["ok", "no_reference", "no_candidate", "rate_mismatch", "length_mismatch"]
+PAIR_STATUSES: Final[tuple[PairStatus, ...]] = get_args(PairStatus)
+"""
+| status | there is no metric of the pair, because |
+| --- | --- |
+| `ok` | there are some |
+| `no_reference`, `no_candidate` | a clip has no counterpart |
+| `rate_mismatch` | a clip has another sample rate than the one at which they are compared |
+| `length_mismatch` | their lengths differ by more than is allowed |
+"""
+
+STATUSES: Final[tuple[str, ...]] = (*PAIR_STATUSES, *get_args(Undefined))
+"""All that a metric's status column may say."""
+
+SPEECH_RATE_HZ: Final = 16_000
+SPEECH_METRICS: Final[frozenset[MetricName]] = frozenset({"pesq_wb", "pesq_nb", "stoi", "estoi"})
+"""Those that are defined at that rate alone, and come with the extra `speech`."""
+
 DEFINITIONS: Final = "1"
 """Changes whenever any metric gives another value, or another status, for the same clips."""
+
+
+def check_metrics(metrics: Sequence[MetricName], sample_rate: int) -> None:
+    """Looks whether metrics can be computed together at a rate.
+
+    Raises:
+        ValueError: one is named twice, or is not defined there.
+    """
+    if len(set(metrics)) < len(metrics):
+        raise ValueError(f"metrics {', '.join(metrics)} repeat one: name each once")
+    speech = sorted(SPEECH_METRICS & set(metrics))
+    if speech and sample_rate != SPEECH_RATE_HZ:
+        raise ValueError(
+            f"metrics has {', '.join(speech)}, defined at {SPEECH_RATE_HZ:,} Hz, but sample_rate is {sample_rate:,};"
+            f" set sample_rate: {SPEECH_RATE_HZ}, and a resampler where clips have another"
+        )

@@ -10,10 +10,10 @@ import numpy as np
 
 from workers.guarded.guard import Guard, GuardError
 from workers.guarded.outcome import Died, Raised, Value
+from workers.metrics.metric_names import SPEECH_RATE_HZ
 from workers.metrics.outcome import Score
 from workers.metrics.pair import MismatchError, Pair
 
-SPEECH_RATE_HZ = 16_000
 PESQ_MAX_SECONDS = 20
 """PESQ hears this much of a clip, from its beginning: on longer ones its C code writes behind its arrays."""
 

@@ -1,0 +1,273 @@
+"""Two folders, or the sounds of a store, compared pair by pair and summed up."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from jobs.load import load_job
+from jobs.outlook import look_ahead
+from jobs.run import run_job
+from jobs.spec_error import SpecError
+from jobs.summary import Summary, describe_summary
+from jobs.verify import verify_store
+from pipeline.store import LatentStore
+from tests.jobs.command import latentmill
+from tests.jobs.stores import run_in_a_loop
+from workers.metrics.metric_names import DEFAULT_METRICS
+from workers.metrics.metric_set import METRICS, Scorer
+
+RATE = 16_000
+CATEGORIES = ("dog", "cat", "rain")
+
+
+def noise(seed: int, length: int) -> Any:
+    return np.random.default_rng(seed).uniform(-0.3, 0.3, length).astype(np.float32)
+
+
+def write(path: Path, samples: Any, rate: int = RATE) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, samples, rate, subtype="FLOAT")
+
+
+def write_sides(folder: Path, count: int = 12) -> None:
+    """`ref/` and `out/` with pairs, of which the later ones are worse, and `ref.csv` with a category for each."""
+    lines = ["path,id,category"]
+    for number in range(count):
+        clip = noise(number, 6000 + 500 * number)
+        write(folder / "ref" / f"{number:02}.wav", clip)
+        write(folder / "out" / f"{number:02}.wav", clip + noise(100 + number, len(clip)) * 0.01 * (1 + number))
+        lines.append(f"ref/{number:02}.wav,{number:02},{CATEGORIES[number % 3]}")
+    (folder / "ref.csv").write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture(scope="module")
+def sides(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sides")
+    write_sides(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def odd_sides(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pairs that all go wrong in ways of their own."""
+    folder = tmp_path_factory.mktemp("odd")
+    write_sides(folder, 3)
+    clip = noise(0, 8000)
+    spoilt = clip.copy()
+    spoilt[77] = np.nan
+    for name, reference, candidate, rate in (
+        ("silent", clip * 0, clip, RATE),
+        ("nan", clip, spoilt, RATE),
+        ("brief", clip[: 19 * RATE // 1000], clip[: 19 * RATE // 1000], RATE),
+        ("rate", clip, clip, 8000),
+        ("length", clip, clip[:7000], RATE),
+        ("broken", clip, clip, RATE),
+    ):
+        write(folder / "ref" / f"{name}.wav", reference)
+        write(folder / "out" / f"{name}.wav", candidate, rate)
+    write(folder / "ref" / "lonely.wav", clip)
+    write(folder / "out" / "surplus.wav", clip)
+    (folder / "out" / "broken.wav").write_bytes(b"no sound")
+    return folder
+
+
+def evaluate(folder: Path, output: Path, *, run: Callable[..., Summary] = run_in_a_loop, **more: Any) -> Summary:
+    """Runs the recipe on `ref` and `out`, with changed fields (`__` for a dot)."""
+    settings = {
+        "reference.path": folder / "ref",
+        "candidate.path": folder / "out",
+        "output": output,
+        **{name.replace("__", "."): value for name, value in more.items()},
+    }
+    return run(load_job("evaluate_folders", [f"{name}={value}" for name, value in settings.items()]))
+
+
+def grouped(folder: Path, output: Path, **more: Any) -> Summary:
+    return evaluate(
+        folder,
+        output,
+        **{"reference__path": folder / "ref.csv", "reference__id_column": "id", "group_by": "category", **more},
+    )
+
+
+@pytest.fixture(scope="module")
+def scored(sides: Path, tmp_path_factory: pytest.TempPathFactory) -> Summary:
+    return evaluate(sides, tmp_path_factory.mktemp("scored") / "store")
+
+
+def test_rows_hold_what_the_metrics_say_of_the_files(sides: Path, scored: Summary) -> None:
+    rows = {row["source"]: row for row in LatentStore(scored.store).select().to_pylist()}
+    assert len(rows) == 12
+    scorer = Scorer(DEFAULT_METRICS, hop_length=0)
+    for name, row in rows.items():
+        pair = [soundfile.read(sides / side / name, dtype="float32")[0] for side in ("ref", "out")]
+        for metric, score in scorer(*pair, reference_rate_hz=RATE, degraded_rate_hz=RATE).items():
+            assert (row[metric], row[f"{metric}_status"]) == (score.value, score.status) == (score.value, "ok")
+            assert (
+                LatentStore(scored.store).schema.field(metric).metadata.get(b"unit", b"").decode()
+                == METRICS[metric].unit
+            )
+
+
+def test_every_oddity_has_its_status_and_costs_nothing_else(odd_sides: Path, tmp_path: Path) -> None:
+    summary = evaluate(odd_sides, tmp_path / "store")
+    rows = {row["source"].removesuffix(".wav"): row for row in LatentStore(summary.store).select().to_pylist()}
+    statuses = {name: {row[f"{metric}_status"] for metric in DEFAULT_METRICS} for name, row in rows.items()}
+    assert statuses == {
+        **{key: {"ok"} for key in ("00", "01", "02")},
+        "silent": {"ok", "silent_reference"},
+        "nan": {"nonfinite"},
+        "brief": {"ok", "too_short"},
+        "rate": {"rate_mismatch"},
+        "length": {"length_mismatch"},
+        "lonely": {"no_candidate"},
+        "surplus": {"no_reference"},
+    }
+    for row in rows.values():
+        assert all((row[metric] is None) == (row[f"{metric}_status"] != "ok") for metric in DEFAULT_METRICS)
+    assert [group.example for group in summary.failures] == ["broken.wav#0"]
+    text = describe_summary(summary)
+    assert "not compared: 1 length_mismatch, 1 no_candidate, 1 no_reference, 1 rate_mismatch" in text
+    assert "snr_db without a value: 1 nonfinite, 1 silent_reference" in text
+    assert "4 of 11" in next(line for line in text.splitlines() if line.split()[:2] == ["snr_db", "all"])
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_workers_blocks_and_a_resume_change_no_bit(sides: Path, scored: Summary, tmp_path: Path) -> None:
+    settings = {"placement__actors": 2, "placement__units_per_block": 5, "placement__units_per_file": 5}
+    summary = evaluate(sides, tmp_path / "store", run=run_job, **settings)
+    assert summary.manifest.content_digest == scored.manifest.content_digest
+    assert summary.findings == scored.findings
+    lost = sorted((tmp_path / "store/data").glob("part-*.parquet"))[0]
+    lost.unlink()
+    again = evaluate(sides, tmp_path / "store", run=run_job)
+    assert (again.num_new, again.num_kept) == (5, 7) or again.num_new + again.num_kept == 12
+    assert again.num_new < 12
+    assert again.manifest.content_digest == scored.manifest.content_digest
+    assert again.findings == scored.findings
+
+
+def test_its_units_can_be_made_again(scored: Summary) -> None:
+    found = verify_store(scored.store, fraction=1.0)
+    assert found.sound, found.findings
+    assert found.recomputation is not None
+    assert found.recomputation.num_equal == 12
+
+
+def test_a_new_candidate_is_noticed(tmp_path: Path) -> None:
+    write_sides(tmp_path, 3)
+    first = evaluate(tmp_path, tmp_path / "store")
+    write(tmp_path / "out" / "01.wav", noise(5, 6500))
+    again = evaluate(tmp_path, tmp_path / "store")
+    assert (again.num_new, again.num_kept) == (1, 2)
+    assert again.manifest.content_digest != first.manifest.content_digest
+    (tmp_path / "out" / "01.wav").unlink()
+    alone = evaluate(tmp_path, tmp_path / "store")
+    assert (alone.num_new, alone.num_kept) == (1, 2)
+    assert LatentStore(alone.store).by_id("01.wav#0")["lsd_status"] == "no_candidate"
+
+
+def test_groups_are_summed_up_too(sides: Path, tmp_path: Path) -> None:
+    summary = grouped(sides, tmp_path / "store")
+    values = {(one["metric"], one["group"]): one["statistics"] for one in summary.findings.values}
+    rows = LatentStore(summary.store).select(["category", "snr_db"]).to_pylist()
+    for category in CATEGORIES:
+        own = [row["snr_db"] for row in rows if row["category"] == category]
+        assert values["snr_db", category]["num_values"] == len(own) == 4
+        assert values["snr_db", category]["mean"] == pytest.approx(np.mean(own))
+    assert values["snr_db", "all"]["num_values"] == 12
+    regrouped = grouped(sides, tmp_path / "store", group_by="null")
+    assert regrouped.num_new == 0
+    assert {one["group"] for one in regrouped.findings.values} == {"all"}
+
+
+def test_two_candidates_are_compared_pair_by_pair(sides: Path, scored: Summary, tmp_path: Path) -> None:
+    shutil.copytree(sides / "ref", tmp_path / "ref")
+    for number in range(1, 12):
+        clip = noise(number, 6000 + 500 * number)
+        write(tmp_path / "out" / f"{number:02}.wav", clip + noise(200 + number, len(clip)) * 0.001)
+    better = evaluate(tmp_path, tmp_path / "store", compare_with=scored.store)
+    difference = {one["metric"]: one["difference"] for one in better.findings.values}["snr_db"]
+    ours, theirs = (
+        {row["sample_id"]: row["snr_db"] for row in LatentStore(store).select(["sample_id", "snr_db"]).to_pylist()}
+        for store in (better.store, scored.store)
+    )
+    shared = [ours[name] - theirs[name] for name in ours if ours[name] is not None]
+    assert difference["num_values"] == len(shared) == 11
+    assert difference["mean"] == pytest.approx(np.mean(shared))
+    assert difference["interval"][0] > 0
+    assert "differences to the other store" in describe_summary(better)
+
+
+def test_the_sounds_of_one_store_can_be_compared(
+    clips: Path, tiny_autoencoder_kl: Callable[..., Path], tmp_path: Path
+) -> None:
+    made = run_in_a_loop(
+        load_job(
+            "reconstruct_audioldm2",
+            [
+                f"source.path={clips}",
+                f"output={tmp_path / 'made'}",
+                f"model.weights={tiny_autoencoder_kl()}",
+                "methods=[griffin_lim]",
+                "segment.length_seconds=1.0",
+                "griffin_lim.num_iterations=2",
+            ],
+        )
+    )
+    settings = {"reference__path": made.store, "candidate__path": made.store}
+    columns = {"reference__audio_column": "original", "candidate__audio_column": "griffin_lim"}
+    summary = evaluate(tmp_path, tmp_path / "store", **settings, **columns)
+    rows = LatentStore(summary.store).select().to_pylist()
+    assert len(rows) == made.manifest.totals.num_units
+    before = LatentStore(made.store)
+    for row in rows:
+        assert row["correlation"] == pytest.approx(
+            before.by_id(row["source"])["griffin_lim_correlation"], abs=0.01
+        )  # FLAC has 16 bits, and the quietened one another scale
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"group_by": "colour"}, r"group_by: no column 'colour'; there are sample_id"),
+        ({"compare_with": "gone"}, r"gone: not a store"),
+        ({"sample_rate": 8000}, r"sample_rate is 8000, and no pair has it: references have 16000 Hz"),
+        ({"metrics": "[stoi]", "sample_rate": 8000}, r"metrics has stoi, defined at 16,000 Hz"),
+        ({"metrics": "[loudness]"}, r"metrics\[0\]: must be one of log_mel_l1"),
+        ({"reference__duration_column": "seconds"}, r"duration_column is set, but lengths are compared"),
+    ],
+)
+def test_what_cannot_be_compared_is_said_before_anything_is_done(
+    sides: Path, tmp_path: Path, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(SpecError, match=message):
+        look_ahead_of(sides, tmp_path / "store", **settings)
+    assert not (tmp_path / "store").exists()
+
+
+def look_ahead_of(folder: Path, output: Path, **more: Any) -> Any:
+    return evaluate(folder, output, run=look_ahead, **more)
+
+
+def test_a_missing_package_is_named(sides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.metrics.speech.find_spec", lambda _: None)
+    with pytest.raises(SpecError, match=r"^metrics: pesq_wb: the package pesq is not installed: pip install"):
+        look_ahead_of(sides, tmp_path / "store", metrics="[pesq_wb]")
+
+
+def test_a_program_can_read_the_summary(sides: Path, scored: Summary) -> None:
+    told = latentmill(
+        *("run", "evaluate_folders", "--json", f"--set=reference.path={sides / 'ref'}"),
+        *(f"--set=candidate.path={sides / 'out'}", f"--set=output={scored.store}"),
+    )
+    assert told.returncode == 0, told.stderr
+    findings = json.loads(told.stdout)["findings"]
+    assert [one["metric"] for one in findings] == list(DEFAULT_METRICS)
+    assert findings[0]["statistics"]["num_values"] == 12
