@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-BENCHMARKS = ("pipeline", "store", "memory", "scale", "griffin_lim", "gpu_encode")
-HAVE_QUICK = ("pipeline", "store", "memory", "scale", "griffin_lim")
+BENCHMARKS = ("pipeline", "store", "memory", "scale", "griffin_lim", "evaluate", "gpu_encode")
+HAVE_QUICK = ("pipeline", "store", "memory", "scale", "griffin_lim", "evaluate")
 OUTPUT = Path(__file__).parent / "out"
 
 
