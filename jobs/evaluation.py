@@ -63,24 +63,26 @@ def evaluation(
     groups = [(ALL, np.ones(len(ids), np.bool_), store.manifest.totals.num_quarantined)]
     if group_by:
         groups += _groups(rows[group_by])
-    found = []
-    for metric in metrics:
-        values = _floats(rows[metric])
-        for group, members, num_failed in groups:
+    values = {metric: _floats(rows[metric]) for metric in metrics}
+    differences = {metric: values[metric] - others[metric] for metric in metrics if metric in others}
+    found: dict[str, list[MetricSummary]] = {metric: [] for metric in metrics}
+    for group, members, num_failed in groups:
+        own = statistics({metric: values[metric][members] for metric in metrics}, keys[members])
+        to_other = statistics({metric: differences[metric][members] for metric in differences}, keys[members])
+        for metric in metrics:
             statuses = Counter(rows[f"{metric}_status"].filter(pa.array(members)).to_pylist())
-            difference = values - others[metric] if metric in others else None
-            found.append(
+            found[metric].append(
                 MetricSummary(
                     metric=metric,
-                    unit=store.schema.field(metric).metadata.get(b"unit", b"").decode(),
+                    unit=(store.schema.field(metric).metadata or {}).get(b"unit", b"").decode(),
                     group=group,
                     num_units=int(members.sum()) + num_failed,
-                    statistics=statistics(values[members], keys[members]),
+                    statistics=own[metric],
                     statuses=dict(sorted(statuses.items())),
-                    difference=None if difference is None else statistics(difference[members], keys[members]),
+                    difference=to_other.get(metric),
                 )
             )
-    return tuple(found)
+    return tuple(summary for summaries in found.values() for summary in summaries)
 
 
 def describe_evaluation(found: Sequence[MetricSummary]) -> tuple[str, ...]:

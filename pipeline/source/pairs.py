@@ -60,7 +60,8 @@ def list_pairs(reference: SourceSpec, candidate: SourceSpec, *, match_by: MatchB
         alone.select(["_item", "_path", "_member"]),
         _pair_status=pa.array(["no_reference"] * alone.num_rows, pa.string()),
     )
-    both = pa.concat_tables([items, alone], promote_options="default")
+    fields = [field.with_nullable(True) for field in items.schema]  # what has no reference has no columns of it
+    both = pa.concat_tables([items.cast(pa.schema(fields)), alone], promote_options="default")
     return Listing(items=_sorted(both), ignored=first.ignored + second.ignored, notes=first.notes + second.notes)
 
 

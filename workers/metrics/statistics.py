@@ -5,7 +5,7 @@ over rows in the order of their keys, and the weights of a row's bootstrap follo
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,33 +37,26 @@ class Statistics:
     """At QUANTILES."""
 
 
-def statistics(values: NDArray[np.float64], keys: NDArray[np.uint64]) -> Statistics:
-    """Describes values.
+def statistics(columns: Mapping[str, NDArray[np.float64]], keys: NDArray[np.uint64]) -> dict[str, Statistics]:
+    """Describes columns of values.
 
     The interval is that of the Poisson bootstrap (Hanley and MacGibbon, https://doi.org/10.1016/j.cmpb.2006.04.006):
-    each of 1,000 resamples takes a row as often as a Poisson variable of mean 1 says, drawn from the row's key. Rows
-    that several statistics share have the same weights in each.
+    each of 1,000 resamples takes a row as often as a Poisson variable of mean 1 says, drawn from the row's key. So a
+    row has the same weights in every column, and in every table that it is part of.
 
     Args:
-        values: [n], NaN where there is none.
+        columns: [n] each, by name; NaN where there is no value.
         keys: [n], of the rows: a hash of seed and name, no two alike.
     """
-    known = ~np.isnan(values)
-    order = np.argsort(keys[known], kind="stable")
-    values, keys = values[known][order], keys[known][order]
-    if not len(values):
-        return Statistics(num_values=0, mean=None, interval=None, median=None, quantiles=None)
-    finite = bool(np.isfinite(values).all())
-    with np.errstate(invalid="ignore"):  # both infinities have no mean
-        mean = math.fsum(values) / len(values) if finite else float(np.sum(values))
-    ranked = np.sort(values)
-    return Statistics(
-        num_values=len(values),
-        mean=None if math.isnan(mean) else mean,
-        interval=_interval(values, keys) if finite and len(values) > 1 else None,
-        median=_quantile(ranked, 0.5),
-        quantiles=tuple(_quantile(ranked, level) for level in QUANTILES),
-    )
+    order = np.argsort(keys, kind="stable")
+    columns, keys = {name: values[order] for name, values in columns.items()}, keys[order]
+    finite = {
+        name: values
+        for name, values in columns.items()
+        if not np.isinf(values).any() and np.count_nonzero(~np.isnan(values)) > 1
+    }
+    intervals = _intervals(finite, keys)
+    return {name: _describe(values[~np.isnan(values)], intervals.get(name)) for name, values in columns.items()}
 
 
 def poisson_weights(keys: NDArray[np.uint64], resample: int) -> NDArray[np.uint8]:
@@ -76,21 +69,44 @@ def poisson_weights(keys: NDArray[np.uint64], resample: int) -> NDArray[np.uint8
     return np.searchsorted(_thresholds(), mixed, side="right").astype(np.uint8)
 
 
-def _interval(values: NDArray[np.float64], keys: NDArray[np.uint64]) -> tuple[float, float] | None:
-    means = [total / weight for total, weight in _resampled(values, keys) if weight > 0]
-    ranked, tail = np.sort(np.array(means)), (1 - CONFIDENCE) / 2
-    return (_quantile(ranked, tail), _quantile(ranked, 1 - tail)) if len(ranked) else None
+def _describe(values: NDArray[np.float64], interval: tuple[float, float] | None) -> Statistics:
+    if not len(values):
+        return Statistics(num_values=0, mean=None, interval=None, median=None, quantiles=None)
+    if np.isfinite(values).all():
+        mean: float | None = math.fsum(values) / len(values)
+    else:
+        both = values.min() == -math.inf and values.max() == math.inf
+        mean = None if both else float(values[np.isinf(values)][0])
+    ranked = np.sort(values)
+    return Statistics(
+        num_values=len(values),
+        mean=mean,
+        interval=interval,
+        median=_quantile(ranked, 0.5),
+        quantiles=tuple(_quantile(ranked, level) for level in QUANTILES),
+    )
 
 
-def _resampled(values: NDArray[np.float64], keys: NDArray[np.uint64]) -> Iterator[tuple[float, int]]:
-    """Weighted sum and weight of each resample."""
-    for resample in range(RESAMPLES):
-        total, weight = [], 0
-        for start in range(0, len(values), _PIECE):
-            weights = poisson_weights(keys[start : start + _PIECE], resample)
-            total.append(float(np.sum(weights * values[start : start + _PIECE])))
-            weight += int(weights.sum())
-        yield math.fsum(total), weight
+def _intervals(columns: Mapping[str, NDArray[np.float64]], keys: NDArray[np.uint64]) -> dict[str, tuple[float, float]]:
+    """Of the means of columns whose rows are in the order of their keys."""
+    known = {name: (~np.isnan(values)).astype(np.float64) for name, values in columns.items()}
+    filled = {name: np.nan_to_num(values, nan=0.0) for name, values in columns.items()}
+    means: dict[str, list[float]] = {name: [] for name in columns}
+    for resample in range(RESAMPLES if columns else 0):
+        totals: dict[str, list[float]] = {name: [] for name in columns}
+        counts = dict.fromkeys(columns, 0.0)
+        for start in range(0, len(keys), _PIECE):
+            piece = slice(start, start + _PIECE)
+            weights = poisson_weights(keys[piece], resample).astype(np.float64)
+            for name in columns:
+                totals[name].append(float(np.sum(weights * filled[name][piece])))
+                counts[name] += float(np.sum(weights * known[name][piece]))  # whole numbers, so exact
+        for name, count in counts.items():
+            if count:
+                means[name].append(math.fsum(totals[name]) / count)
+    tail = (1 - CONFIDENCE) / 2
+    ranked = {name: np.sort(found) for name, found in means.items() if found}
+    return {name: (_quantile(found, tail), _quantile(found, 1 - tail)) for name, found in ranked.items()}
 
 
 def _quantile(ranked: NDArray[np.float64], level: float) -> float:
