@@ -4,8 +4,6 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from jobs.base import Work
 from jobs.recordings import RecordingsJob
-from workers.audio.decode_spec import DecodeSpec
-from workers.audio.mel_spec import MelSpec
 from workers.encode_worker_spec import EncodeWorkerSpec
 from workers.models.audio_vae_spec import AudioVaeSpec
 from workers.models.precision import RequestedPrecision, resolve_precision
@@ -21,9 +19,6 @@ class EncodeJob(RecordingsJob):
 
     kind: Literal["encode"] = "encode"
     """VAE latents."""
-
-    mel: MelSpec = MelSpec()
-    """The front end."""
 
     model: VaeSpec = AudioVaeSpec()
     """The VAE."""
@@ -59,14 +54,8 @@ class EncodeJob(RecordingsJob):
             channels=2 if self.audio.channels == "stereo" else 1,
             dtype=self.dtype,
         )
-        return Work(
-            decode=DecodeSpec(sample_rate=self.mel.sample_rate, **self.audio.model_dump()),
-            worker=worker,
-            load_worker=_load,
-            alignment_samples=worker.alignment_samples,
-            min_samples=self.mel.min_samples,
-            variable_length=self.segment.tail == "keep",
-            facts={"weights": weights_digest(self.model)},
+        return self.work_of(
+            worker, _load, alignment_samples=worker.alignment_samples, facts={"weights": weights_digest(self.model)}
         )
 
 

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from jobs.base import Findings, Work
 from jobs.recordings import RecordingsJob
-from workers.audio.decode_spec import DecodeSpec
 from workers.audio.griffin_lim_spec import GriffinLimSpec
 from workers.audio.mel_spec import MelSpec
 from workers.models.diffusers_vae_spec import DiffusersVaeSpec
@@ -96,15 +95,7 @@ class ReconstructJob(RecordingsJob):
             device=self.device_kind,
             channels=2 if self.audio.channels == "stereo" else 1,
         )
-        return Work(
-            decode=DecodeSpec(sample_rate=self.mel.sample_rate, **self.audio.model_dump()),
-            worker=worker,
-            load_worker=_load,
-            alignment_samples=worker.alignment_samples,
-            min_samples=self.mel.min_samples,
-            variable_length=self.segment.tail == "keep",
-            facts=facts,
-        )
+        return self.work_of(worker, _load, alignment_samples=worker.alignment_samples, facts=facts)
 
     def findings(self, store: "LatentStore") -> Findings:
         """The study's table: medians of all units, and how many each is over."""

@@ -1,19 +1,23 @@
 """What the kinds of job share that put recordings through a model."""
 
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field
 
-from jobs.base import Job, output_path
+from jobs.base import Job, Work, output_path
 from pipeline.source_spec import SourceSpec
-from workers.audio.decode_spec import ChannelPolicy, ResampleQuality
+from workers.audio.decode_spec import ChannelPolicy, DecodeSpec, ResampleQuality
+from workers.audio.mel_spec import MelSpec
 from workers.device_kind import DeviceKind, RequestedDevice
 from workers.files import absolute
 from workers.mel_worker_spec import StoredDtype
 from workers.spec import Spec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pipeline.inputs import Inputs
+    from pipeline.model_stage import Worker, WorkerSpec
 
 
 class AudioSpec(Spec):
@@ -34,6 +38,9 @@ class RecordingsJob(Job):
 
     audio: AudioSpec = AudioSpec()
     """How files are decoded."""
+
+    mel: MelSpec = MelSpec()
+    """The front end."""
 
     microbatch: Annotated[int, Field(ge=2, le=4096)] = 8
     """Units that the model sees at once. Always padded to this many, so a unit's bytes never depend on its neighbours;
@@ -70,6 +77,25 @@ class RecordingsJob(Job):
         device: DeviceKind = "cuda" if num_gpus > 0 and self.device != "cpu" else "cpu"
         source = absolute_source(self.source)
         return self.model_copy(update={"device": device, "source": source, "output": output_path(self.output)}), ()
+
+    def work_of(
+        self,
+        worker: "WorkerSpec",
+        load_worker: "Callable[[Any], Worker]",
+        *,
+        alignment_samples: int,
+        facts: dict[str, str] | None = None,
+    ) -> Work:
+        """What a worker that begins with `mel` is given, as `Work` says."""
+        return Work(
+            decode=DecodeSpec(sample_rate=self.mel.sample_rate, **self.audio.model_dump()),
+            worker=worker,
+            load_worker=load_worker,
+            alignment_samples=alignment_samples,
+            min_samples=self.mel.min_samples,
+            variable_length=self.segment.tail == "keep" or self.audio.channels == "keep",
+            facts=facts or {},
+        )
 
     def inputs(self) -> "Inputs":
         """The recordings of the source."""

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from workers.models.checkpoint import Checkpoint, find_checkpoint, read_config
 from workers.models.published_spec import PublishedSpec
 from workers.spec import PathText
 
@@ -28,6 +27,8 @@ class DiffusersVaeSpec(PublishedSpec):
     """A published `AutoencoderKL` that sees a mel as a one-channel picture."""
 
     subfolder: ClassVar[str] = "vae"
+    stem: ClassVar[str] = "diffusion_pytorch_model"
+    random_config: ClassVar[Mapping[str, Any]] = AUDIOLDM2_CONFIG
 
     kind: Literal["autoencoder_kl"] = "autoencoder_kl"
     """Selects this model."""
@@ -39,35 +40,10 @@ class DiffusersVaeSpec(PublishedSpec):
     mel_layout: Literal["time_first", "frequency_first"] = "time_first"
     """Picture axes: `time_first` [1, frames, n_mels], as in AudioLDM; or `frequency_first` [1, n_mels, frames]."""
 
-    def checkpoint(self) -> Checkpoint | None:
-        """The files to load; None where the weights are random.
-
-        Raises:
-            ValueError: They are not there, not safetensors, or of another model class.
-        """
-        if self.weights == "random":
-            return None
-        checkpoint = find_checkpoint(
-            self.weights,
-            stem="diffusion_pytorch_model",
-            subfolder=self.subfolder,
-            revision=self.revision,
-            allow_pickle=self.allow_pickle,
-        )
-        _check_class(checkpoint.config, self.weights)
-        return checkpoint
-
-    def config(self) -> Mapping[str, Any]:
-        """The model's `config.json`.
-
-        Raises:
-            ValueError: It is missing, or of another model class.
-        """
-        if self.weights == "random":
-            return AUDIOLDM2_CONFIG
-        config = read_config(self.weights, subfolder=self.subfolder, revision=self.revision)
-        _check_class(config, self.weights)
-        return config
+    @classmethod
+    def check_class(cls, config: Mapping[str, Any], weights: str) -> None:
+        """As `PublishedSpec` says."""
+        _check_class(config, weights)
 
     @property
     def scale_factor(self) -> float:

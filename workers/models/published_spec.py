@@ -1,10 +1,12 @@
 """Settings of models that were published: where their weights are, and which revision of them."""
 
-from typing import Annotated, ClassVar, Self
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field
 
-from workers.models.checkpoint import find_folder, hub_commit
+from workers.models.checkpoint import Checkpoint, find_checkpoint, find_folder, hub_commit, read_config
 from workers.spec import PathText, Spec
 
 
@@ -13,6 +15,12 @@ class PublishedSpec(Spec):
 
     subfolder: ClassVar[str]
     """The part's folder in that of a pipeline."""
+
+    stem: ClassVar[str]
+    """Name of the file of weights, without extension."""
+
+    random_config: ClassVar[Mapping[str, Any]]
+    """Config of a model with random weights."""
 
     weights: PathText
     """A folder (here or at a URI) or hub id; or `random`, weights from `seed`."""
@@ -46,3 +54,42 @@ class PublishedSpec(Spec):
         return self.model_copy(update={"revision": commit}), (
             f"weights are {self.weights} at commit {commit}, which {meaning} stands for",
         )
+
+    def checkpoint(self) -> Checkpoint | None:
+        """The files to load; None where the weights are random.
+
+        Raises:
+            ValueError: They are not there, not safetensors, or of another model class.
+        """
+        if self.weights == "random":
+            return None
+        checkpoint = find_checkpoint(
+            self.weights,
+            stem=self.stem,
+            subfolder=self.subfolder,
+            revision=self.revision,
+            allow_pickle=self.allow_pickle,
+        )
+        self.check_class(checkpoint.config, self.weights)
+        return checkpoint
+
+    def config(self) -> Mapping[str, Any]:
+        """The model's `config.json`.
+
+        Raises:
+            ValueError: It is missing, or of another model class.
+        """
+        if self.weights == "random":
+            return self.random_config
+        config = read_config(self.weights, subfolder=self.subfolder, revision=self.revision)
+        self.check_class(config, self.weights)
+        return config
+
+    @classmethod
+    @abstractmethod
+    def check_class(cls, config: Mapping[str, Any], weights: str) -> None:
+        """Refuses a model of another class.
+
+        Raises:
+            ValueError: It is one; the message says which.
+        """

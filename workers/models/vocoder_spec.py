@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from math import prod
 from typing import Any, ClassVar, Literal
 
-from workers.models.checkpoint import Checkpoint, find_checkpoint, read_config
 from workers.models.published_spec import PublishedSpec
 from workers.spec import PathText
 
@@ -27,6 +26,8 @@ class VocoderSpec(PublishedSpec):
     """A published `SpeechT5HifiGan`: log-mels to waveforms."""
 
     subfolder: ClassVar[str] = "vocoder"
+    stem: ClassVar[str] = "model"
+    random_config: ClassVar[Mapping[str, Any]] = AUDIOLDM2_VOCODER
 
     kind: Literal["speecht5_hifigan"] = "speecht5_hifigan"
     """Selects this model."""
@@ -35,31 +36,12 @@ class VocoderSpec(PublishedSpec):
     """A folder (here or at a URI) or hub id of a vocoder or of a pipeline with a `vocoder` folder; or `random`,
     AudioLDM2's shape from `seed`."""
 
-    def checkpoint(self) -> Checkpoint | None:
-        """The files to load; None where the weights are random.
-
-        Raises:
-            ValueError: They are not there, not safetensors, or of another model class.
-        """
-        if self.weights == "random":
-            return None
-        checkpoint = find_checkpoint(
-            self.weights, stem="model", subfolder=self.subfolder, revision=self.revision, allow_pickle=self.allow_pickle
-        )
-        _check_class(checkpoint.config, self.weights)
-        return checkpoint
-
-    def config(self) -> Mapping[str, Any]:
-        """The model's `config.json`.
-
-        Raises:
-            ValueError: It is missing, or of another model class.
-        """
-        if self.weights == "random":
-            return AUDIOLDM2_VOCODER
-        config = read_config(self.weights, subfolder=self.subfolder, revision=self.revision)
-        _check_class(config, self.weights)
-        return config
+    @classmethod
+    def check_class(cls, config: Mapping[str, Any], weights: str) -> None:
+        """As `PublishedSpec` says."""
+        names = config.get("architectures") or [config.get("model_type")]
+        if "SpeechT5HifiGan" not in names and "hifigan" not in names:
+            raise ValueError(f"{weights} holds a {', '.join(map(str, names))}, expected a SpeechT5HifiGan")
 
     def check_mel(self, *, sample_rate: int, n_mels: int, hop_length: int) -> None:
         """Refuse a front end whose mels this vocoder does not take.
@@ -76,9 +58,3 @@ class VocoderSpec(PublishedSpec):
         wrong = [f"{name} is {given} and the vocoder's {own}" for name, given, own in wanted if given != own]
         if wrong:
             raise ValueError(f"vocoder {self.weights} does not fit the mel: {', '.join(wrong)}")
-
-
-def _check_class(config: Mapping[str, Any], weights: str) -> None:
-    names = config.get("architectures") or [config.get("model_type")]
-    if "SpeechT5HifiGan" not in names and "hifigan" not in names:
-        raise ValueError(f"{weights} holds a {', '.join(map(str, names))}, expected a SpeechT5HifiGan")
