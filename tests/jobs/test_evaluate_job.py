@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -271,3 +272,28 @@ def test_a_program_can_read_the_summary(sides: Path, scored: Summary) -> None:
     findings = json.loads(told.stdout)["findings"]
     assert [one["metric"] for one in findings] == list(DEFAULT_METRICS)
     assert findings[0]["statistics"]["num_values"] == 12
+
+
+PESQ_STAND_IN = """
+import ctypes
+class BufferTooShortError(RuntimeError): pass
+class NoUtterancesError(RuntimeError): pass
+def pesq(rate, reference, degraded, mode):
+    if len(reference) == 7000: ctypes.string_at(0)
+    return 3.5
+"""
+
+
+def test_a_metric_that_kills_its_process_costs_one_value(
+    sides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pesq.py").write_text(PESQ_STAND_IN)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "pesq", raising=False)
+    summary = evaluate(sides, tmp_path / "store", metrics="[snr_db, pesq_wb]")
+    rows = {row["source"]: row for row in LatentStore(summary.store).select().to_pylist()}
+    assert len(rows) == 12
+    assert {name for name, row in rows.items() if row["pesq_wb_status"] == "crash"} == {"02.wav"}
+    assert {row["pesq_wb"] for name, row in rows.items() if name != "02.wav"} == {3.5}
+    assert all(row["snr_db_status"] == "ok" for row in rows.values())
+    assert "pesq_wb without a value: 1 crash" in describe_summary(summary)

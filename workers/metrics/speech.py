@@ -120,6 +120,8 @@ def _stoi(pair: Pair, *, extended: bool) -> Score:
         np.random.seed(0)  # noqa: NPY002
         try:
             value = float(pystoi.stoi(pair.reference, pair.degraded, SPEECH_RATE_HZ, extended=extended))
+        except Exception:  # noqa: BLE001 (whatever the package raises on a pair costs this one value)
+            return Score.undefined("crash")
         finally:
             np.random.set_state(state)  # noqa: NPY002
     return Score.undefined("too_short") if value == _STOI_TOO_SHORT else Score.of(value)

@@ -172,6 +172,14 @@ def test_a_failure_costs_its_own_value(act: int, status: str, stand_in: Guard) -
     assert pesq_nb(acting(0, 2.5), stand_in) == Score(2.5, "ok")
 
 
+def test_whatever_pystoi_raises_costs_its_own_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> float:
+        raise ValueError("zero-size array")
+
+    monkeypatch.setattr(pystoi, "stoi", fail)
+    assert stoi(acting(0)) == Score(None, "crash")
+
+
 def test_no_more_than_20_seconds_reach_pesq(stand_in: Guard) -> None:
     assert pesq_wb(acting(0, 36.0), stand_in) == Score(20.0, "ok")
 
