@@ -1,12 +1,13 @@
 """A store as one HTML file to look at and listen to, without Ray and without the model."""
 
+import itertools
 import math
 import os
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
+import pyarrow as pa
 
 from jobs.base import Job
 from jobs.failures import SHOWN_GROUPS, group_failures
@@ -19,7 +20,7 @@ from pipeline.progress import Progress, Silent, format_duration
 from pipeline.quarantine import read_quarantine
 from pipeline.report.channels import draw_channels
 from pipeline.report.fields import Fields, sort_fields
-from pipeline.report.numbers import NumberGroup, summarise_numbers
+from pipeline.report.numbers import summarise_numbers
 from pipeline.report.page import Contents, render
 from pipeline.report.recordings import Recordings
 from pipeline.report.rows import read_rows
@@ -38,7 +39,7 @@ MAX_SOUND_BYTES = 24_000_000
 """Bound on the FLAC in a page; a browser takes a third more, as text."""
 MAX_SPEC_LINES = 200
 _OWN_FOLDERS = (location.DATA, location.PLAN, location.QUARANTINE)
-Best = Literal["highest", "lowest"]
+BEST = ("highest", "lowest")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +76,7 @@ def write_report(
     to: str | None = None,
     *,
     by: str | None = None,
-    best: Best | None = None,
+    best: str | None = None,
     colour_by: str | None = None,
     num_shown: int = 3,
     num_rows: int = 2000,
@@ -88,7 +89,7 @@ def write_report(
         store: Any store, finished or not.
         to: The file, or a URI of one; `<name of the store>-report.html` in the working directory if none.
         by: The number column that says which units are best; one that suits the store if none.
-        best: Which end of it is; told by its name if none.
+        best: Which end of it is best, `highest` or `lowest`; told by its name if none.
         colour_by: The metadata column that colours the map; one that tells units apart if none.
         num_shown: How many of the best units, of the worst, and of the others.
         num_rows: Rows of the table, at most.
@@ -106,7 +107,9 @@ def write_report(
     fields = sort_fields(opened.schema, carried)
     ranking = _ranking(store, fields, by, best)
     if colour_by is not None and colour_by not in fields.metadata:
-        raise SpecError(f"--colour-by: {choose(colour_by, fields.metadata) if fields.metadata else _no_metadata(store)}")
+        raise SpecError(
+            f"--colour-by: {choose(colour_by, fields.metadata) if fields.metadata else _no_metadata(store)}"
+        )
     progress.phase("reading numbers", f"{len(fields.numbers)} column(s)")
     groups = summarise_numbers(opened, fields)
     progress.phase("choosing and reading units")
@@ -189,7 +192,9 @@ def _real(path: str) -> str:
     return os.path.realpath(path) if location.is_local(path) else path
 
 
-def _ranking(store: str, fields: Fields, by: str | None, best: Best | None) -> Ranking | None:
+def _ranking(store: str, fields: Fields, by: str | None, best: str | None) -> Ranking | None:
+    if best is not None and best not in BEST:
+        raise SpecError(f"--best: {choose(best, BEST)}")
     names = [number.name for number in fields.numbers]
     if by is not None and by not in names:
         allowed = choose(by, names) if names else f"{store} holds no numbers that its job made; leave it out"
@@ -231,10 +236,11 @@ def _state(store: str, plan: Plan | None, state: str) -> str:
 
 
 def _totals(store: str, opened: LatentStore, num_failed: int) -> tuple[tuple[str, str, bool], ...]:
-    seconds = np.sort(opened.select([DURATION_SECONDS])[DURATION_SECONDS].to_numpy()) if len(opened) else np.zeros(0)
+    column = opened.select([DURATION_SECONDS])[DURATION_SECONDS] if len(opened) else pa.chunked_array([], pa.float64())
+    seconds = math.fsum(itertools.chain.from_iterable(chunk.to_pylist() for chunk in column.chunks))
     return (
         ("Units", f"{len(opened):,}", False),
-        ("Audio", format_duration(math.fsum(seconds.tolist())), False),
+        ("Audio", format_duration(seconds), False),
         ("Size", format_bytes(sum(list_parts(store).values())), False),
         ("Quarantined", f"{num_failed:,}", num_failed > 0),
     )
@@ -256,6 +262,3 @@ def _columns(opened: LatentStore) -> tuple[tuple[str, str], ...]:
             text = (field.metadata or {}).get(b"description", b"from the source's metadata").decode()
             described.append((field.name, text))
     return tuple(described)
-
-
-__all__ = ["Best", "NumberGroup", "Report", "describe_report", "write_report"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +47,7 @@ class Histogram:
     def intervals(self) -> tuple[tuple[float, float], ...]:
         """From where to where each bar goes."""
         edges = np.linspace(self.axis.low, self.axis.high, len(self.counts) + 1).tolist()
-        return tuple(zip(edges[:-1], edges[1:], strict=True))
+        return tuple(pairwise(edges))
 
 
 def shared_axis(columns: Iterable[NDArray[np.float64]]) -> Axis:

@@ -113,7 +113,7 @@ def principal_plane(vectors: NDArray[np.float64]) -> tuple[NDArray[np.float64], 
 
 
 def spread_out(places: Sequence[tuple[float, float]], count: int) -> list[int]:
-    """Positions of up to `count` places that lie far from one another: each next is the one farthest from all so far."""
+    """Positions of up to `count` places far from one another: each next is the one farthest from all so far."""
     points = np.array(places)
     if len(points) <= count:
         return list(range(len(points)))

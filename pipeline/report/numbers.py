@@ -15,6 +15,8 @@ from pipeline.report.histogram import Histogram, count_in_bins, shared_axis
 from pipeline.store.reader import LatentStore
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+BYPRODUCTS = ("peak", "seconds")
+"""Groups that say little of how good a unit is; they come last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +69,7 @@ class NumberGroup:
 def summarise_numbers(store: LatentStore, fields: Fields) -> tuple[NumberGroup, ...]:
     """Goes through all numbers, one column in memory at a time but for those that share an axis."""
     first = {number.group: place for place, number in reversed(list(enumerate(fields.numbers)))}
-    ordered = sorted(fields.numbers, key=lambda number: first[number.group])
+    ordered = sorted(fields.numbers, key=lambda number: (number.group in BYPRODUCTS, first[number.group]))
     groups = groupby(ordered, key=lambda number: number.group)
     return tuple(NumberGroup(name=name, summaries=tuple(_summaries(store, list(group)))) for name, group in groups)
 
@@ -78,17 +80,18 @@ def number_values(column: pa.ChunkedArray | pa.Array) -> NDArray[np.float64]:
 
 
 def decimals_of(values: NDArray[np.float64]) -> int:
-    """Digits behind the point that show about four significant ones of typical values."""
+    """Digits behind the point that show three significant ones of typical values."""
     finite = np.abs(values[np.isfinite(values)])
     typical = float(np.quantile(finite, 0.9)) if len(finite) else 0.0
-    return int(np.clip(3 - np.floor(np.log10(typical)), 0, 6)) if typical > 0 else 2
+    return int(np.clip(2 - np.floor(np.log10(typical)), 0, 6)) if typical > 1e-6 else 2
 
 
 def format_number(value: float | None, decimals: int, unit: str = "") -> str:
     """A value as the page shows it: `12.34 dB`, `∞`, or a dash where there is none."""
     if value is None or np.isnan(value):
         return "–"
-    text = ("∞" if value > 0 else "−∞") if np.isinf(value) else f"{value:,.{decimals}f}".replace("-", "−")
+    rounded = round(value, decimals) + 0.0  # no negative zero
+    text = ("∞" if value > 0 else "−∞") if np.isinf(value) else f"{rounded:,.{decimals}f}".replace("-", "−")
     return f"{text} {unit}" if unit else text
 
 
@@ -97,6 +100,7 @@ def _summaries(store: LatentStore, numbers: list[Number]) -> Iterator[NumberSumm
     # Sorted, for quantiles and so that sums do not depend on the order in which units lie on the disk.
     finite = [np.sort(values[np.isfinite(values)]) for values in columns]
     axis = shared_axis(finite)
+    decimals = min((decimals_of(known) for known in finite if len(known)), default=2)  # one for all: they are compared
     for number, values, known in zip(numbers, columns, finite, strict=True):
         yield NumberSummary(
             number=number,
@@ -110,7 +114,7 @@ def _summaries(store: LatentStore, numbers: list[Number]) -> Iterator[NumberSumm
             quantiles=tuple(np.quantile(known, QUANTILES).tolist()) if len(known) else None,
             statuses=_counts(store.select([number.status])[number.status]) if number.status else (),
             histogram=count_in_bins(known, axis),
-            decimals=decimals_of(known),
+            decimals=decimals,
         )
 
 

@@ -69,11 +69,11 @@
         if (!place) {
           cell.scope = "row";
           cell.title = value;
-          if (value in shown) {
-            const link = element("a", value);
-            link.href = "#unit-" + shown[value];
-            cell.append(link);
-          } else cell.textContent = value;
+          const name = element(Object.hasOwn(shown, value) ? "a" : "span", undefined, "name");
+          if (name.localName === "a") name.href = "#unit-" + shown[value];
+          const letters = [...value], cut = Math.max(0, letters.length - 16); // ids differ at their ends: never cut those
+          name.append(element("span", letters.slice(0, cut).join("")), element("span", letters.slice(cut).join("")));
+          cell.append(name);
         } else if (value === null) cell.textContent = "–";
         else if (column.is_number) cell.textContent = shownNumber(value, column);
         else cell.append(element("div", value, "cell"));
@@ -126,22 +126,23 @@
       names.forEach((name, place) => {
         if (facts[at][place] !== null) list.append(element("dt", name), element("dd", facts[at][place]));
       });
-      const parts = [element("h3", ids[at]), list];
+      const parts = [element("h3", ids[at])];
+      let player = null;
+      if (sound && sound.uri) {
+        player = element("audio");
+        player.controls = true;
+        player.src = sound.uri;
+        player.setAttribute("aria-label", ids[at]);
+        parts.push(player);
+      } else parts.push(element("p", sound ? sound.note : "Only units with a ring can be heard here.", "note"));
       if (sound && sound.picture) {
         const picture = element("img", undefined, "picture");
         picture.src = sound.picture;
         picture.alt = "What the store holds of " + ids[at];
-        parts.unshift(picture);
+        parts.push(picture);
       }
-      if (sound && sound.uri) {
-        const player = element("audio");
-        player.controls = true;
-        player.src = sound.uri;
-        player.setAttribute("aria-label", ids[at]);
-        parts.splice(parts.length - 1, 0, player);
-        player.play().catch(() => {}); // a browser may want another click first
-      } else parts.push(element("p", sound ? sound.note : "Not among the units with a ring, which this page holds the sound of.", "note"));
-      card.replaceChildren(...parts);
+      card.replaceChildren(...parts, list);
+      if (player) player.play().catch(() => {}); // a browser may want another click first
     };
     const nearest = (event) => {
       const box = drawing.getBoundingClientRect(), view = drawing.viewBox.baseVal;

@@ -1,8 +1,8 @@
 """One HTML file that carries all it shows: no network, no other files, and no text that a browser could take for code.
 
 Texts from metadata are escaped wherever they stand: jinja2 does it in HTML, `tojson` in the data that the script reads
-(`<`, `>`, `&` and all beyond ASCII as `\\u…`), and the script puts them into the page as text. A content security policy
-allows this page's own script and nothing else.
+(`<`, `>`, `&` and all beyond ASCII as `\\u…`), and the script puts them into the page as text. A content security
+policy allows this page's own script and nothing else.
 """
 
 import base64
@@ -146,8 +146,8 @@ def render(contents: Contents) -> str:
         .get_template("template.html")
         .render(
             c=contents,
-            css=Markup(_read("page.css")),  # noqa: S704 (our own file, as is the script)
-            script=Markup(script),  # noqa: S704
+            css=Markup(_read("page.css")),
+            script=Markup(script),
             script_hash=f"sha256-{digest}",
             gradients={name: _gradient(colours) for name, colours in _COLOURS.items()},
             played_seconds=f"{PLAYED_SECONDS:g}",
@@ -164,7 +164,10 @@ def _environment() -> "jinja2.Environment":
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE), autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True
+        loader=jinja2.FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
     )
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     environment.filters["number"] = format_number

@@ -53,20 +53,24 @@ def difference_picture(mel: NDArray[np.float32], original: NDArray[np.float32]) 
     return _png(0.5 + (mel[:, :frames] - original[:, :frames]) / (2 * DIFFERENCE_DB), "berlin")
 
 
-def tensor_picture(tensor: NDArray[np.float32], channel_axis: int) -> str:
+def tensor_picture(tensor: NDArray[np.float32], channel_axis: int, fraction: float = 1.0) -> str:
     """A stored mel or latent as a picture: time goes right, channels and bands are stacked upwards.
+
+    Each channel of a latent has a range of colours of its own, since their means lie far apart.
 
     Args:
         tensor: Finite, `[..., channel, frame]` or `[..., channel, frame, band]`.
         channel_axis: Negative.
+        fraction: Of the frames, from the first on, that are shown.
     """
     panels = tensor.reshape(-1, *tensor.shape[channel_axis:])[0]  # of several audio channels the first
-    if panels.ndim == 3:  # [channel, frame, band] → [channel · band, frame], a line between channels
-        low, high = float(panels.min()), float(panels.max())
-        spread = (panels - low) / max(high - low, 1e-6)
-        return _png(spread.transpose(0, 2, 1).reshape(-1, panels.shape[1]), "viridis")
-    low, high = np.quantile(panels, [0.01, 0.995])
-    return _png((panels - low) / max(float(high - low), 1e-6), "magma")
+    panels = panels[:, : max(1, math.ceil(panels.shape[1] * fraction))]
+    if panels.ndim == 2:
+        low, high = np.quantile(panels, [0.01, 0.995])
+        return _png((panels - low) / max(float(high - low), 1e-6), "magma")
+    low, high = np.quantile(panels.reshape(len(panels), -1), [0.01, 0.99], axis=1)[:, :, None, None]
+    spread = (panels.reshape(*panels.shape[:2], -1) - low) / np.maximum(high - low, 1e-6)
+    return _png(spread.transpose(0, 2, 1).reshape(-1, panels.shape[1]), "viridis")
 
 
 def _png(values: NDArray[np.float32], colours: str) -> str:

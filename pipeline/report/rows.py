@@ -60,9 +60,10 @@ def read_rows(store: LatentStore, fields: Fields, *, always: Sequence[str], coun
     units = {number.name: number.unit for number in fields.numbers}
     seconds = {name: "s" for name in ("start_seconds", DURATION_SECONDS)}
     numbers = seconds | units
-    names = [SAMPLE_ID, "source", *seconds, *fields.metadata]
+    names = [SAMPLE_ID, DURATION_SECONDS, *fields.metadata]
     for number in fields.numbers:
         names += [number.name, *([number.status] if number.status else [])]
+    names += ["start_seconds", "source"]
     batch = store.read(ids, names)
     numeric = {name for name in names if name in numbers or _is_numeric(store.schema.field(name).type)}
     values = {name: _floats(batch[name]) for name in numeric}

@@ -6,12 +6,26 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from numpy.typing import NDArray
+
 from pipeline.report.fields import Fields
+from pipeline.report.numbers import number_values
 from pipeline.seeds import unit_seeds
 from pipeline.store.reader import LatentStore
 from pipeline.store.schema import SAMPLE_ID
 
-BEST_FIRST = ("pesq_wb", "pesq_nb", "estoi", "stoi", "si_sdr_db", "snr_db", "mrstft", "lsd", "log_mel_l1", "correlation")
+BEST_FIRST = (
+    "pesq_wb",
+    "pesq_nb",
+    "estoi",
+    "stoi",
+    "si_sdr_db",
+    "snr_db",
+    "mrstft",
+    "lsd",
+    "log_mel_l1",
+    "correlation",
+)
 """What units are ranked by unless it is said: the first that a store has, as a column's name or the end of one."""
 LOWER_IS_BETTER = ("log_mel_l1", "lsd", "mrstft", "_seconds")
 """Ends of the names of columns of which less is better."""
@@ -71,18 +85,31 @@ def select_units(store: LatentStore, ranking: Ranking | None, *, count: int, see
     best: tuple[str, ...] = ()
     worst: tuple[str, ...] = ()
     if ranking is not None and count:
-        table = store.select([SAMPLE_ID, ranking.column])
-        values = table[ranking.column].cast(pa.float64())
-        table = table.filter(pc.and_kleene(pc.is_valid(values), pc.invert(pc.fill_null(pc.is_nan(values), True))))
-        order = "ascending" if ranking.lower_is_better else "descending"
-        places = pc.sort_indices(table, [(ranking.column, order), (SAMPLE_ID, "ascending")])
-        ids = table[SAMPLE_ID]
-        best = tuple(ids.take(places[:count]).to_pylist())
-        worst = tuple(ids.take(places[max(len(best), len(places) - count) :][::-1]).to_pylist())
+        values = number_values(store.select([ranking.column])[ranking.column])
+        values = values[~np.isnan(values)]
+        best = tuple(_first(store, ranking.column, values, count, lowest=ranking.lower_is_better))
+        last = _first(
+            store, ranking.column, values, min(count, len(values) - len(best)), lowest=not ranking.lower_is_better
+        )
+        worst = tuple(name for name in last if name not in best)
     shown = {*best, *worst}
     drawn = [name for name in sample_ids(store.ids, count + len(shown), seed, "shown") if name not in shown]
     thinned = {*sample_ids(pa.array(drawn, pa.large_string()), count, seed, "shown")}
     return Selection(best=best, worst=worst, sample=tuple(name for name in drawn if name in thinned))
+
+
+def _first(store: LatentStore, column: str, values: NDArray[np.float64], count: int, *, lowest: bool) -> list[str]:
+    """Ids of the units with the lowest or highest values; ids are read of those alone, and of what ties with them."""
+    if count < 1:
+        return []
+    if lowest:
+        where = pc.field(column) <= float(np.partition(values, count - 1)[count - 1])
+    else:
+        where = pc.field(column) >= float(np.partition(values, len(values) - count)[len(values) - count])
+    found = store.select([SAMPLE_ID, column], where & ~pc.is_nan(pc.field(column)))
+    order = "ascending" if lowest else "descending"
+    places = pc.sort_indices(found, [(column, order), (SAMPLE_ID, "ascending")])
+    return list(found[SAMPLE_ID].take(places[:count]).to_pylist())
 
 
 def sample_ids(ids: pa.Array, count: int, seed: int, purpose: str) -> list[str]:

@@ -1,6 +1,6 @@
 """The map of a store's units as a page shows it: places, colours, facts, and the sounds of some."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,10 +42,11 @@ def show_map(
     facts = store.read(ids, names)
     values: dict[str, list[Any]] = {name: list(facts[name]) for name in names}
     values = {name: [_plain(value) for value in column_values] for name, column_values in values.items()}
-    laid = map_units(store, column, ids, _fractions(recordings, ids))
+    fractions = _fractions(recordings, ids)
+    laid = map_units(store, column, ids, fractions)
     coloured = colour_by or default_colour({name: values[name] for name in fields.metadata})
     heard = spread_out(laid.places, HEARD_UNITS)
-    sounds, note = _sounds(store, column, recordings, laid.ids, heard)
+    sounds, note = _sounds(store, column, recordings, laid.ids, heard, fractions)
     told = [tuple(_fact(values[name][at]) for name in names) for at in range(len(ids))]
     return {
         "map": laid,
@@ -67,7 +68,12 @@ def _fractions(recordings: Recordings | None, ids: Sequence[str]) -> dict[str, f
 
 
 def _sounds(
-    store: LatentStore, column: TensorColumn, recordings: Recordings | None, ids: Sequence[str], heard: Sequence[int]
+    store: LatentStore,
+    column: TensorColumn,
+    recordings: Recordings | None,
+    ids: Sequence[str],
+    heard: Sequence[int],
+    fractions: Mapping[str, float],
 ) -> tuple[dict[int, MapSound], str]:
     """What some units sound and look like, and why none can be heard if that is so."""
     unknown = "The store does not say where its recordings were, so none can be heard here."
@@ -76,7 +82,7 @@ def _sounds(
     for at in heard:
         tensor = np.nan_to_num(store.by_id(ids[at], [column.name])[column.name].astype(np.float32))
         axis = column.channel_axis if column.channel_axis < 0 else column.channel_axis - tensor.ndim
-        picture = tensor_picture(tensor, axis) if -axis >= 2 else ""
+        picture = tensor_picture(tensor, axis, fractions.get(ids[at], 1.0)) if -axis >= 2 else ""
         samples = found.get(ids[at], unknown)
         if isinstance(samples, str):
             note = samples if samples == unknown else f"The recording cannot be read now: {samples}"

@@ -102,7 +102,9 @@ def show_units(
     return tuple(shown)
 
 
-def _stored_tracks(row: dict[str, Any], fields: Fields, decimals: Mapping[str, int], mel: MelSpec | None) -> list[Track]:
+def _stored_tracks(
+    row: dict[str, Any], fields: Fields, decimals: Mapping[str, int], mel: MelSpec | None
+) -> list[Track]:
     """The original first; pictures of all have one range of colours, that of the first."""
     names = sorted(fields.sounds, key=lambda name: name != ORIGINAL)
     mels: dict[str, NDArray[np.float32]] = {}
@@ -174,6 +176,8 @@ def _numbers(
     for number in fields.numbers:
         owner = number.name[: -len(number.group) - 1] if number.group != number.name else ""
         if (owner if owner in sounds else "") != sound:
+            continue
+        if number.group == "peak" and (row[number.name] or 0.0) <= 1:  # only where the FLAC is quieter than the sound
             continue
         value = format_number(row[number.name], decimals.get(number.name, 2), number.unit)
         reason = row[number.status] if number.status and row[number.name] is None else None
