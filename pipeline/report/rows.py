@@ -56,7 +56,8 @@ def read_rows(store: LatentStore, fields: Fields, *, always: Sequence[str], coun
     """
     if not len(store):
         return UnitRows(columns=(), rows=(), num_units=0)
-    ids = sorted({*always, *sample_ids(store.ids, max(0, count - len(always)), seed, "rows")})
+    others = sample_ids(store.ids, max(0, count - len(always)), seed, "rows", besides={*always})
+    ids = sorted([*always, *others])
     units = {number.name: number.unit for number in fields.numbers}
     seconds = {name: "s" for name in ("start_seconds", DURATION_SECONDS)}
     numbers = seconds | units

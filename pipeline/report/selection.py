@@ -1,11 +1,11 @@
 """Which units of a store a page shows: the best, the worst and a seeded sample."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-
 from numpy.typing import NDArray
 
 from pipeline.report.fields import Fields
@@ -88,18 +88,16 @@ def select_units(store: LatentStore, ranking: Ranking | None, *, count: int, see
         values = number_values(store.select([ranking.column])[ranking.column])
         values = values[~np.isnan(values)]
         best = tuple(_first(store, ranking.column, values, count, lowest=ranking.lower_is_better))
-        last = _first(
-            store, ranking.column, values, min(count, len(values) - len(best)), lowest=not ranking.lower_is_better
-        )
-        worst = tuple(name for name in last if name not in best)
-    shown = {*best, *worst}
-    drawn = [name for name in sample_ids(store.ids, count + len(shown), seed, "shown") if name not in shown]
-    thinned = {*sample_ids(pa.array(drawn, pa.large_string()), count, seed, "shown")}
-    return Selection(best=best, worst=worst, sample=tuple(name for name in drawn if name in thinned))
+        num_last = count + len(best)  # where values tie, the best may be among them
+        last = _first(store, ranking.column, values, num_last, lowest=not ranking.lower_is_better)
+        worst = tuple(name for name in last if name not in best)[:count]
+    others = sample_ids(store.ids, count, seed, "shown", besides={*best, *worst})
+    return Selection(best=best, worst=worst, sample=tuple(others))
 
 
 def _first(store: LatentStore, column: str, values: NDArray[np.float64], count: int, *, lowest: bool) -> list[str]:
     """Ids of the units with the lowest or highest values; ids are read of those alone, and of what ties with them."""
+    count = min(count, len(values))
     if count < 1:
         return []
     if lowest:
@@ -112,10 +110,25 @@ def _first(store: LatentStore, column: str, values: NDArray[np.float64], count: 
     return list(found[SAMPLE_ID].take(places[:count]).to_pylist())
 
 
-def sample_ids(ids: pa.Array, count: int, seed: int, purpose: str) -> list[str]:
-    """A seeded sample of ids, in the order of `ids`: those whose own hashes are lowest, so no other unit decides."""
-    if len(ids) <= count:
-        return list(ids.to_pylist())
-    hashes = unit_seeds(seed, ids, f"report {purpose}")
-    chosen = np.sort(np.argsort(hashes, kind="stable")[:count])
-    return list(ids.take(pa.array(chosen)).to_pylist())
+def sample_ids(
+    ids: pa.Array, count: int, seed: int, purpose: str, *, besides: Collection[str] = frozenset()
+) -> list[str]:
+    """A seeded sample of ids, in the order of `ids`: those whose own hashes are lowest, so no other unit decides.
+
+    Args:
+        ids: To choose from.
+        count: How many, at most.
+        seed: Of the sample.
+        purpose: Another one gives another sample.
+        besides: Ids that are not to be in it.
+    """
+    wanted = count + len(besides)
+    order = np.arange(len(ids))
+    if len(ids) > wanted:
+        order = np.argsort(unit_seeds(seed, ids, f"report {purpose}"), kind="stable")[:wanted]
+    drawn = zip(order.tolist(), ids.take(pa.array(order)).to_pylist(), strict=True)
+    kept = [(place, name) for place, name in drawn if name not in besides]
+    if len(kept) > count:  # where there was no need to draw, there may be now
+        hashes = unit_seeds(seed, pa.array([name for _, name in kept], pa.large_string()), f"report {purpose}")
+        kept = [kept[at] for at in np.argsort(hashes, kind="stable")[:count]]
+    return [name for _, name in sorted(kept)]
