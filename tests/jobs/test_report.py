@@ -193,7 +193,8 @@ def test_texts_stay_texts(kind: str, request: pytest.FixtureRequest, tmp_path: P
     assert source.count("<!--") == 0
     assert "\u2028" not in page.scripts[0]
     assert "<" not in page.scripts[0]
-    assert not {tag for tag, _ in page.tags} & {"b", "i"} - ({"b", "i"} if kind == "sounds" else {"i"})
+    if kind == "sounds":
+        assert all(caption in page.text for caption in EVIL)
     handlers = [(tag, name) for tag, facts in page.tags for name in facts if name.startswith("on")]
     assert not handlers
     captions = {row[columns_of(page).index("caption")] for row in page.data["table"]["rows"]}
