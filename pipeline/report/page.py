@@ -84,6 +84,11 @@ class Contents:
         return sum(bool(sound.uri) for sound in self.map_sounds.values())
 
     @property
+    def has_tracks(self) -> bool:
+        """Whether there is anything to be heard or seen of the examples."""
+        return any(unit.tracks for unit in self.shown)
+
+    @property
     def has_differences(self) -> bool:
         """Whether there is a picture of what differs."""
         return any(track.difference for unit in self.shown for track in unit.tracks)
@@ -91,14 +96,11 @@ class Contents:
     @property
     def map_places(self) -> list[tuple[float, float]]:
         """Where the units are on the drawing."""
-        side = min(_MAP_WIDTH, _MAP_HEIGHT) - 2 * _MAP_MARGIN
         if self.map is None:
             return []
-        if not self.map.places:
-            return []
-        widest = max(abs(x - 0.5) for x, _ in self.map.places) or 0.5
-        scale = min(side / max(2e-6, 2 * max(abs(y - 0.5) for _, y in self.map.places)), (600 - 36) / (2 * widest))
-        scale = min(scale, _MAP_WIDTH - 2 * _MAP_MARGIN)
+        room = (_MAP_WIDTH - 2 * _MAP_MARGIN, _MAP_HEIGHT - 2 * _MAP_MARGIN)
+        reach = [max(1e-6, *(2 * abs(place[axis] - 0.5) for place in self.map.places)) for axis in (0, 1)]
+        scale = min(room[0], room[0] / reach[0], room[1] / reach[1])
         return [
             (round(_MAP_WIDTH / 2 + (x - 0.5) * scale, 1), round(_MAP_HEIGHT / 2 - (y - 0.5) * scale, 1))
             for x, y in self.map.places

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 
 from pipeline.report.fields import Fields
@@ -81,9 +82,11 @@ def show_units(
         row = store.by_id(sample_id, names)  # one at a time: a row holds all its sounds
         if fields.sounds:
             tracks = _stored_tracks(row, fields, decimals, mel)
+        elif recordings is None:
+            tracks = []
         else:
-            rate = recordings.sample_rate if recordings is not None else 0
-            tracks = [_recorded_track(originals.get(sample_id, "the plan does not say where it was"), rate, mel)]
+            original = originals.get(sample_id, "the plan does not say where it was")
+            tracks = [_recorded_track(original, recordings.sample_rate, mel)]
         size = sum(track.clip.num_bytes for track in tracks if track.clip)
         if size > left:
             tracks = [_silenced(track) for track in tracks]
@@ -108,25 +111,36 @@ def _stored_tracks(
     """The original first; pictures of all have one range of colours, that of the first."""
     names = sorted(fields.sounds, key=lambda name: name != ORIGINAL)
     mels: dict[str, NDArray[np.float32]] = {}
+    broken: dict[str, str] = {}
     for name in names:
-        samples, rate = read_flac(row[name]["bytes"])
+        try:
+            samples, rate = read_flac(row[name]["bytes"])
+        except soundfile.LibsndfileError as error:
+            broken[name] = f"it cannot be decoded: {error}"
+            continue
         peak = row.get(f"{name}_peak")
         gain = peak if isinstance(peak, float) and np.isfinite(peak) and peak > 1 else 1.0  # what FLAC could not hold
         kept = samples[: round(PLAYED_SECONDS * rate)] * np.float32(gain)
         mels[name] = mel_db(kept, _front_end(mel, rate))
-    loudest = float(mels[names[0]].max())
-    is_pair = names[0] == ORIGINAL
-    return [
-        Track(
-            name=name,
-            clip=clip_of_flac(row[name]["bytes"]),
-            note="",
-            picture=mel_picture(mels[name], loudest),
-            difference=_difference(mels[name], mels[ORIGINAL], loudest) if is_pair and name != ORIGINAL else "",
-            numbers=tuple(_numbers(row, fields, decimals, name, fields.sounds)),
+    loudest = float(next(iter(mels.values())).max()) if mels else 0.0
+    original = mels.get(ORIGINAL)
+    tracks = []
+    for name in names:
+        numbers = tuple(_numbers(row, fields, decimals, name, fields.sounds))
+        if name in broken:
+            tracks.append(Track(name=name, clip=None, note=broken[name], picture="", difference="", numbers=numbers))
+            continue
+        tracks.append(
+            Track(
+                name=name,
+                clip=clip_of_flac(row[name]["bytes"]),
+                note="",
+                picture=mel_picture(mels[name], loudest),
+                difference="" if original is None or name == ORIGINAL else _difference(mels[name], original, loudest),
+                numbers=numbers,
+            )
         )
-        for name in names
-    ]
+    return tracks
 
 
 def _difference(mel: NDArray[np.float32], original: NDArray[np.float32], loudest: float) -> str:

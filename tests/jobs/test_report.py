@@ -236,6 +236,21 @@ def test_recordings_that_are_gone_are_said_to_be(evil: Path, tmp_path: Path) -> 
     assert all(note.startswith("The recording cannot be read now: ") for note in notes)
 
 
+def test_a_store_that_is_not_complete_says_so(mels: Path, tmp_path: Path) -> None:
+    store = tmp_path / "mels"
+    shutil.copytree(mels, store)
+    planned = len(LatentStore(store))
+    next((store / "data").glob("*.parquet")).unlink()
+    left = len(LatentStore(store))
+    page = page_of(store, tmp_path / "page.html")
+    assert f"not complete; {planned - left} of {planned + 1} units are still to be made" in page.text
+    shutil.rmtree(store / "plan")
+    (store / "job.yaml").unlink()
+    page = page_of(store, tmp_path / "page.html")
+    assert "its plan is missing" in page.text
+    assert "The store does not say where its recordings were" in page.text
+
+
 def test_neither_ray_nor_a_model_is_needed(sounds: Path, mels: Path, tmp_path: Path) -> None:
     script = (
         "import sys\nsys.modules['ray'] = None\n"
@@ -288,8 +303,10 @@ def test_a_store_of_metrics(evaluated: Callable[..., Path], tmp_path: Path) -> N
     done = write_report(str(store), str(tmp_path / "page.html"))
     page = Page((tmp_path / "page.html").read_text())
     assert "no_utterance 100" in page.text
+    assert "ok 200" not in page.text
     assert "a value for 66.7 % of the units" in page.text
-    assert "the plan does not say where it was" in page.text
+    assert "None can be heard: the store holds no sounds" in page.text
+    assert page.count("audio") == 0
     assert "running; its plan is missing" in page.text
     assert done.contents.ranking is not None
     assert (done.contents.ranking.column, done.contents.ranking.lower_is_better) == ("pesq_wb", False)
