@@ -37,6 +37,8 @@ from workers.files import absolute, is_writable
 
 MAX_SOUND_BYTES = 24_000_000
 """Bound on the FLAC in a page; a browser takes a third more, as text."""
+CACHE_BYTES = 256 << 20
+"""Bound on decoded columns that are kept; a part's sounds, read for one unit, would fill any larger one."""
 MAX_SPEC_LINES = 200
 _OWN_FOLDERS = (location.DATA, location.PLAN, location.QUARANTINE)
 BEST = ("highest", "lowest")
@@ -102,7 +104,7 @@ def write_report(
     manifest = recorded_manifest(store)
     progress = progress or Silent()
     file = _file(store, to)
-    opened, plan = LatentStore(store), find_plan(store)
+    opened, plan = LatentStore(store, cache_bytes=CACHE_BYTES), find_plan(store)
     carried = () if plan is None else tuple(name for name in plan.schema.names if not name.startswith("_"))
     fields = sort_fields(opened.schema, carried)
     ranking = _ranking(store, fields, by, best)
@@ -113,16 +115,16 @@ def write_report(
     progress.phase("reading numbers", f"{len(fields.numbers)} column(s)")
     groups = summarise_numbers(opened, fields)
     progress.phase("choosing and reading units")
-    selection = select_units(opened, ranking, count=num_shown, seed=seed)
+    can_be_shown = bool(fields.sounds or fields.numbers)  # the map shows what other stores hold
+    selection = select_units(opened, ranking, count=num_shown if can_be_shown else 0, seed=seed)
     job = _job(store)
     mel = getattr(job, "mel", None)
     recordings = _recordings(plan, job, mel)
     decimals = {summary.number.name: summary.decimals for group in groups for summary in group.summaries}
-    heard = selection if fields.sounds or fields.numbers else type(selection)(best=(), worst=(), sample=())
     shown = show_units(
         opened,
         fields,
-        heard,
+        selection,
         decimals=decimals,
         mel=mel if isinstance(mel, MelSpec) else None,
         recordings=recordings,

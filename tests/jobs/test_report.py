@@ -10,16 +10,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from jobs.export import export_store
-from jobs.load import load_job
 from jobs.report import describe_report, write_report
 from jobs.spec_error import SpecError
 from pipeline.store import LatentStore
@@ -28,105 +25,24 @@ from pipeline.store.schema import content_schema, store_schema
 from pipeline.store.writer import PartWriter
 from tests.conftest import write_clips
 from tests.jobs.command import COMMAND, latentmill
-from tests.jobs.stores import mel_job, run_in_a_loop
+from tests.jobs.report_page import EVIL, Page, columns_of, make_stores, page_of
+from tests.jobs.stores import make_mels
 from workers.number_column import NumberColumn
 
-EVIL = (
-    "<script>window.hacked = 1</script>",
-    "</script><script>window.hacked = 2</script>",
-    "<!-- <script>",
-    "one\u2028two\u2029three",
-    "<img src=x onerror='window.hacked = 3'>",
-    "\"' onmouseover=window.hacked=4 x='",
-    "{{ 7 * 7 }} ]]> &lt;b&gt;",
-)
 
-
-class Page(HTMLParser):
-    """What a page is made of."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.text = ""
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.scripts: list[str] = []
-        self._in = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        self._in = tag
-        if tag == "script":
-            self.scripts.append("")
-
-    def handle_endtag(self, tag: str) -> None:  # noqa: ARG002
-        self._in = ""
-
-    def handle_data(self, data: str) -> None:
-        if self._in == "script":
-            self.scripts[-1] += data
-        elif self._in != "style":
-            self.text += data
-
-    def count(self, tag: str) -> int:
-        """How many there are."""
-        return sum(name == tag for name, _ in self.tags)
-
-    @property
-    def data(self) -> Any:
-        """What the script reads."""
-        return json.loads(self.scripts[0])
-
-
-def write_evil_clips(folder: Path) -> Path:
-    """Clips with texts in their metadata, and in a name, that a careless page would run."""
-    write_clips(folder, 8)
-    (folder / "high/clip_000.wav").rename(folder / "high/<b onclick=x>&'clip.wav")
-    lines = [{"path": "high/<b onclick=x>&'clip.wav", "caption": EVIL[0], "category": "high"}]
-    names = sorted(path for path in folder.rglob("clip_*") if path.is_file())
-    for number, path in enumerate(names):
-        caption = EVIL[number % len(EVIL)]
-        lines.append({"path": str(path.relative_to(folder)), "caption": caption, "category": path.parent.name})
-    (folder / "broken.wav").write_text("no recording")
-    lines.append({"path": "broken.wav", "caption": EVIL[1], "category": "<i>"})
-    manifest = folder / "captions.jsonl"
-    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return manifest
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return make_stores(tmp_path_factory.mktemp("report"))
 
 
 @pytest.fixture(scope="module")
-def evil(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_evil_clips(tmp_path_factory.mktemp("evil"))
+def sounds(stores: dict[str, Path]) -> Path:
+    return stores["sounds"]
 
 
 @pytest.fixture(scope="module")
-def sounds(evil: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store of sounds and numbers."""
-    store = tmp_path_factory.mktemp("report") / "sounds"
-    settings = {
-        "source.path": evil,
-        "output": store,
-        "model": "null",
-        "methods": "[griffin_lim]",
-        "griffin_lim.num_iterations": 0,
-        "segment.length_seconds": 1.0,
-        "limits.max_failed_fraction": 1,
-    }
-    run_in_a_loop(load_job("reconstruct_audioldm2", [f"{name}={value}" for name, value in settings.items()]))
-    return store
-
-
-@pytest.fixture(scope="module")
-def mels(evil: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store of mels."""
-    store = tmp_path_factory.mktemp("report") / "mels"
-    run_in_a_loop(mel_job(evil, store))
-    return store
-
-
-def page_of(store: Path, file: Path, **options: Any) -> Page:
-    write_report(str(store), str(file), **options)
-    return Page(file.read_text(encoding="utf-8"))
+def mels(stores: dict[str, Path]) -> Path:
+    return stores["mels"]
 
 
 def test_a_store_of_sounds(sounds: Path, tmp_path: Path) -> None:
@@ -186,8 +102,8 @@ def test_the_same_store_gives_the_same_bytes(sounds: Path, mels: Path, tmp_path:
 
 
 @pytest.mark.parametrize("kind", ["sounds", "mels"])
-def test_texts_stay_texts(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    page = page_of(request.getfixturevalue(kind), tmp_path / "page.html", num_shown=20)
+def test_texts_stay_texts(kind: str, stores: dict[str, Path], tmp_path: Path) -> None:
+    page = page_of(stores[kind], tmp_path / "page.html", num_shown=20)
     source = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert page.count("script") == 2  # the data, and our own
     assert source.count("<!--") == 0
@@ -202,10 +118,6 @@ def test_texts_stay_texts(kind: str, request: pytest.FixtureRequest, tmp_path: P
     outside = [value for _, facts in page.tags for name, value in facts.items() if name in ("src", "href", "action")]
     assert all(value and value.startswith(("data:", "#")) for value in outside)
     assert "http://" not in source.replace("http://www.w3.org/2000/svg", "")
-
-
-def columns_of(page: Page) -> list[str]:
-    return [column["name"] for column in page.data["table"]["columns"]]
 
 
 def test_only_our_script_may_run(sounds: Path, tmp_path: Path) -> None:
@@ -224,13 +136,10 @@ def test_rows_are_bounded_and_hold_what_is_shown(sounds: Path, tmp_path: Path) -
     assert f"A sample of 8 of {len(LatentStore(sounds))} units" in page.text
 
 
-def test_recordings_that_are_gone_are_said_to_be(evil: Path, tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    shutil.copytree(evil.parent, source)
-    store = tmp_path / "mels"
-    run_in_a_loop(mel_job(source / "captions.jsonl", store))
-    shutil.rmtree(source)
-    page = page_of(store, tmp_path / "page.html")
+def test_recordings_that_are_gone_are_said_to_be(tmp_path: Path) -> None:
+    make_mels(write_clips(tmp_path / "source", 3), tmp_path / "mels")
+    shutil.rmtree(tmp_path / "source")
+    page = page_of(tmp_path / "mels", tmp_path / "page.html")
     assert "None of the recordings is where it was" in page.text
     notes = {sound["note"] for sound in page.data["map"]["sounds"].values()}
     assert all(note.startswith("The recording cannot be read now: ") for note in notes)

@@ -5,12 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from jobs.load import load_job
 from jobs.report import write_report
 from pipeline.store import LatentStore
 from tests.jobs.browser import Browser, open_browser
-from tests.jobs.stores import mel_job, run_in_a_loop
-from tests.jobs.test_report import EVIL, write_evil_clips
+from tests.jobs.report_page import EVIL, make_stores
 
 
 @pytest.fixture(scope="module")
@@ -23,19 +21,7 @@ def browser() -> Iterator[Browser]:
 def pages(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:  # noqa: ARG001 (skip first)
     """Pages of a store of sounds and of one of mels, with texts in them that want to be code."""
     folder = tmp_path_factory.mktemp("pages")
-    source = write_evil_clips(folder / "source")
-    settings = [
-        f"source.path={source}",
-        f"output={folder / 'sounds'}",
-        "model=null",
-        "methods=[griffin_lim]",
-        "griffin_lim.num_iterations=0",
-        "segment.length_seconds=1.0",
-        "limits.max_failed_fraction=1",
-    ]
-    run_in_a_loop(load_job("reconstruct_audioldm2", settings))
-    run_in_a_loop(mel_job(source, folder / "mels"))
-    made = {kind: folder / f"{kind}.html" for kind in ("sounds", "mels")}
+    made = {kind: store.with_suffix(".html") for kind, store in make_stores(folder).items()}
     for kind, file in made.items():
         write_report(str(folder / kind), str(file))
     return made
