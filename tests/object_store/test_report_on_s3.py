@@ -12,8 +12,7 @@ from tests.jobs.stores import make_mels
 
 
 def test_a_store_in_a_bucket_has_a_page(bucket: Any, tmp_path: Path) -> None:
-    source = bucket.upload(write_clips(tmp_path / "source", 3), "source")
-    store = f"{bucket.uri}/store"
+    source, store = write_clips(tmp_path / "source", 3), f"{bucket.uri}/store"
     make_mels(source, store)
     done = write_report(store, f"{bucket.uri}/pages/store.html")
     page = bucket.read("pages/store.html")
