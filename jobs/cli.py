@@ -192,6 +192,27 @@ def export(
 
 
 @app.command()
+def report(
+    store: StoreArgument,
+    file: Annotated[str | None, typer.Option("--to", metavar="FILE.html", help="[default: STORE-report.html]")] = None,
+    by: Annotated[str | None, typer.Option(metavar="COLUMN", help="Rank units by this number.")] = None,
+    best: Annotated[str | None, typer.Option(metavar="highest|lowest", help="Which end of it is best.")] = None,
+    colour_by: Annotated[str | None, typer.Option(metavar="COLUMN", help="Colour the map by this metadata.")] = None,
+    units: Annotated[int, typer.Option(min=0, max=20, help="How many of the best, the worst and others to play.")] = 3,
+    rows: Annotated[int, typer.Option(min=0, max=100_000, help="Rows of the table, at most.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Of every sample.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Write one HTML file to look at and listen to: numbers, sounds, a map of latents, units, failures."""
+    from jobs.report import describe_report, write_report
+
+    chosen = {"by": by, "best": best, "colour_by": colour_by}
+    with interruptible(), _at_work() as progress:
+        done = write_report(store, file, **chosen, num_shown=units, num_rows=rows, seed=seed, progress=progress)
+    typer.echo(json.dumps(done.as_json(), indent=2) if as_json else describe_report(done))
+
+
+@app.command()
 def schema(kind: Annotated[str | None, typer.Argument(metavar="[KIND]")] = None) -> None:
     """Print the JSON Schema of job specs.
 

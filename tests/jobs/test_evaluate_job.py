@@ -19,6 +19,7 @@ from jobs.summary import Summary, describe_summary
 from jobs.verify import verify_store
 from pipeline.store import LatentStore
 from tests.jobs.command import latentmill
+from tests.jobs.report_page import page_of
 from tests.jobs.stores import run_in_a_loop
 from workers.metrics.metric_names import DEFAULT_METRICS
 from workers.metrics.metric_set import METRICS, Scorer
@@ -232,6 +233,18 @@ def test_the_sounds_of_one_store_can_be_compared(
         assert row["correlation"] == pytest.approx(
             before.by_id(row["source"])["griffin_lim_correlation"], abs=0.01
         )  # FLAC has 16 bits, and the quietened one another scale
+
+
+def test_its_report_plays_both_sides_of_a_pair(scored: Summary, odd_sides: Path, tmp_path: Path) -> None:
+    page = page_of(Path(scored.store), tmp_path / "page.html", num_shown=1)
+    tracks = [facts["src"] for tag, facts in page.tags if tag == "audio"]
+    assert len(tracks) == len(set(tracks)) == 2 * 3  # best, worst and another one
+    assert "candidate" in page.text
+    assert page.count("svg") == len(DEFAULT_METRICS)
+    odd = evaluate(odd_sides, tmp_path / "odd")
+    page = page_of(Path(odd.store), tmp_path / "odd.html", num_shown=20)
+    assert "it was not compared" in page.text
+    assert "silent_reference 1" in page.text
 
 
 @pytest.mark.parametrize(

@@ -43,8 +43,8 @@ class Metric:
 
 METRICS: Final[Mapping[MetricName, Metric]] = MappingProxyType(
     {
-        "log_mel_l1": Metric(function=log_mel_l1, unit="decades of power", better="lower"),
-        "lsd": Metric(function=lsd, unit="decades of power", better="lower"),
+        "log_mel_l1": Metric(function=log_mel_l1, unit="decades", better="lower"),
+        "lsd": Metric(function=lsd, unit="decades", better="lower"),
         "mrstft": Metric(function=mrstft, unit="", better="lower"),
         "snr_db": Metric(function=snr_db, unit="dB", better="higher"),
         "si_sdr_db": Metric(function=si_sdr_db, unit="dB", better="higher"),
