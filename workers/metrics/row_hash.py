@@ -43,7 +43,8 @@ def shuffled(keys: NDArray[np.uint64], seed: int, num_rows: int) -> NDArray[np.i
         raise TypeError(f"the keys are {keys.dtype}: give a uint64 hash of each row's name")
     if keys.shape != (num_rows,):
         raise ValueError(f"expected a key for each of {num_rows} rows, got keys of shape {list(keys.shape)}")
-    order = np.argsort(row_hash(keys, seed))
+    # Hashed twice: a row's weight in a bootstrap goes by the first hash, and must not follow from its place.
+    order = np.argsort(row_hash(row_hash(keys, seed), 0))
     ranked = keys[order]
     if repeated := np.flatnonzero(ranked[1:] == ranked[:-1]).tolist():
         raise ValueError(

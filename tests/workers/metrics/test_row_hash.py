@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from workers.metrics.row_hash import row_hash, shuffled
+from workers.metrics.statistics import poisson_weights
 
 KEYS = np.random.default_rng(0).integers(0, 2**64, 500, np.uint64, endpoint=False)
 
@@ -22,6 +23,12 @@ def test_the_order_belongs_to_the_rows() -> None:
     np.testing.assert_array_equal(KEYS[again][shuffled(KEYS[again], 3, 500)], KEYS[order])
     assert not np.array_equal(shuffled(KEYS, 4, 500), order)
     np.testing.assert_array_equal(shuffled(KEYS, 3 + 2**64, 500), order)
+
+
+def test_weights_of_a_bootstrap_do_not_follow_from_the_place() -> None:
+    keys = np.random.default_rng(2).integers(0, 2**64, 20_000, np.uint64, endpoint=False)
+    weights = poisson_weights(keys, 0)[shuffled(keys, 0, len(keys))]
+    assert abs(np.corrcoef(weights, np.arange(len(keys)))[0, 1]) < 0.03
 
 
 def test_refuses_keys_that_give_no_order() -> None:
