@@ -1,7 +1,6 @@
 """Pairs of waveforms to metrics."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from math import nan
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 from workers.evaluate_worker_spec import EvaluateWorkerSpec
 from workers.metrics.metric_names import PAIR_STATUSES, STATUSES, MetricName
 from workers.metrics.metric_set import Scorer
+from workers.metrics.one_thread import one_thread
 from workers.metrics.outcome import Score
 from workers.waveform_batch import check_waveform_batch
 
@@ -49,7 +49,7 @@ class EvaluateWorker:
         for name in self.spec.metrics:
             columns[name] = torch.full((rows,), nan, dtype=torch.float64)
             columns[f"{name}_status"] = batch["pair_status"].clone()
-        with _one_thread():
+        with one_thread():  # a clip is too little work for several, which wait for each other where cores are busy
             for row, status in enumerate(batch["pair_status"].tolist()):
                 if PAIR_STATUSES[status] == "ok":
                     for name, score in self._score(batch["waveform"][row], int(batch["num_samples"][row])).items():
@@ -61,14 +61,3 @@ class EvaluateWorker:
         reference, candidate = waveforms[:, :num_samples].numpy()
         rates = {"reference_rate_hz": self.spec.sample_rate, "degraded_rate_hz": self.spec.sample_rate}
         return self._scorer(reference, candidate, **rates)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """A clip is too little work for several threads, which wait for each other long where the machine is busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -12,13 +12,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from workers.metrics.row_hash import row_hash
+
 RESAMPLES: Final = 1000
 CONFIDENCE: Final = 0.95
 QUANTILES: Final = (0.05, 0.25, 0.75, 0.95)
 
 _PIECE = 1 << 16
 """Rows that are weighted at once; where a piece ends depends on the number of rows alone."""
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MOST = 12
 """Largest weight told apart; more come once in 10¹⁰ draws."""
 
@@ -60,13 +61,8 @@ def statistics(columns: Mapping[str, NDArray[np.float64]], keys: NDArray[np.uint
 
 
 def poisson_weights(keys: NDArray[np.uint64], resample: int) -> NDArray[np.uint8]:
-    """How often rows are in one resample, [n]: Poisson variables of mean 1 by a counter-based hash (SplitMix64)."""
-    with np.errstate(over="ignore"):
-        mixed = keys + np.uint64(resample + 1) * _GOLDEN
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        mixed ^= mixed >> np.uint64(31)
-    return np.searchsorted(_thresholds(), mixed, side="right").astype(np.uint8)
+    """How often rows are in one resample, [n]: Poisson variables of mean 1 by a counter-based hash."""
+    return np.searchsorted(_thresholds(), row_hash(keys, resample), side="right").astype(np.uint8)
 
 
 def _describe(values: NDArray[np.float64], interval: tuple[float, float] | None) -> Statistics:
