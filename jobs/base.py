@@ -42,6 +42,8 @@ class Work:
     """Whether tensors of different units may differ in shape."""
     num_recordings: int = 1
     """Recordings that a unit is cut from, side by side."""
+    min_tail_samples: int = 1
+    """A shorter rest behind the last full unit of a recording is left out."""
     facts: dict[str, str] = field(default_factory=dict)
     """What decides content beside the spec, such as the digest of the weights; part of the identity."""
 

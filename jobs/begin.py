@@ -19,6 +19,9 @@ from pipeline.store.manifest import Manifest, load_manifest, save_manifest
 from pipeline.store.removal import remove_units
 from workers.files import is_uri
 
+WHERE_IT_RUNS = frozenset({"output", "placement", "limits"})
+"""Fields that a store's `job.yaml` keeps from its first run. Others, such as where its sources lie, follow the last."""
+
 ORPHAN_SECONDS = 3600.0
 """Temporaries of killed writers are swept up once they are this old."""
 
@@ -85,9 +88,11 @@ def begin_store(prepared: Prepared, manifest: Manifest | None, *, prune: bool, r
         )
         save_manifest(store, manifest)
     location.remove_temporaries(store, older_than_seconds=ORPHAN_SECONDS)
-    if recorded_spec(store) is None:
-        spec = yaml.safe_dump(prepared.job.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-        location.atomic_write(location.join(store, location.JOB), spec.encode())
+    recorded, spec = recorded_spec(store), prepared.job.model_dump(mode="json")
+    followed = spec.keys() - WHERE_IT_RUNS
+    if recorded is None or any(recorded.get(name) != spec[name] for name in followed):
+        text = yaml.safe_dump(spec, sort_keys=False, allow_unicode=True)
+        location.atomic_write(location.join(store, location.JOB), text.encode())
     outdated = _outdated(prepared, prune=prune)
     again = quarantined_ids(store) if retry_quarantined else _available_again(prepared)
     if len(outdated) or len(again) or not _is_as_finished(store, manifest):

@@ -1,12 +1,10 @@
 """`kind: evaluate`: what was made beside what it was made from → metrics of each pair, and of all."""
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from jobs.base import Findings, Job, Work, output_path
-from jobs.recorded import recorded_manifest
 from jobs.recordings import absolute_source
 from jobs.spec_error import SpecError, as_spec_error
 from pipeline.segment_spec import SegmentSpec
@@ -56,8 +54,8 @@ class EvaluateJob(Job):
     metrics: Annotated[tuple[MetricName, ...], Field(min_length=1)] = DEFAULT_METRICS
     """What to compute."""
 
-    segment: SegmentSpec = SegmentSpec(length_seconds=30.0, tail="keep")
-    """Longer pairs are cut, and each part is scored by itself."""
+    segment: SegmentSpec = SegmentSpec(length_seconds=120.0, tail="keep", bucket_seconds=5.0)
+    """Longer pairs are cut, and each part is scored by itself; a rest of less than a second is not."""
 
     group_by: str | None = None
     """Column of the references that the summary is also given by, such as `category`."""
@@ -115,6 +113,7 @@ class EvaluateJob(Job):
             min_samples=1,
             variable_length=False,
             num_recordings=2,
+            min_tail_samples=min(self.sample_rate, int(self.segment.length_seconds * self.sample_rate) // 2),
             facts={"metrics": DEFINITIONS},
         )
 
@@ -125,28 +124,26 @@ class EvaluateJob(Job):
                 f"group_by: no column {self.group_by!r}; there are {', '.join(schema.names)}. Columns of the source are"
                 " carried from the references, where those are a manifest, shards, tables or a store"
             )
-        if self.group_by is not None and not _has_texts(schema.field(self.group_by).type):
-            raise SpecError(
-                f"group_by: column {self.group_by!r} is {schema.field(self.group_by).type}; take one of texts"
-            )
+        if self.group_by is not None and not _has_texts(dtype := schema.field(self.group_by).type):
+            raise SpecError(f"group_by: column {self.group_by!r} is {dtype}; take one of texts, numbers or times")
         if self.compare_with is not None:
-            shared = {column.name for column in recorded_manifest(self.compare_with).columns} & set(self.metrics)
-            if not shared:
-                raise SpecError(f"compare_with: {self.compare_with} has none of the metrics {', '.join(self.metrics)}")
+            from jobs.comparison import check_comparison
+
+            check_comparison(self, self.compare_with)
 
     def findings(self, store: "LatentStore") -> Findings:
         """The summary, as a table."""
         from jobs.evaluation import describe_evaluation, evaluation
 
         found = evaluation(store, self.metrics, seed=self.seed, group_by=self.group_by, compare_with=self.compare_with)
-        return Findings(describe_evaluation(found), [asdict(one) for one in found])
+        return Findings(describe_evaluation(found), [one.as_json() for one in found])
 
 
 def _has_texts(dtype: "pa.DataType") -> bool:
     """Whether values can be written as short texts."""
     import pyarrow.types as kinds
 
-    return not (kinds.is_nested(dtype) or kinds.is_binary(dtype) or kinds.is_fixed_size_binary(dtype))
+    return not (kinds.is_nested(dtype) or "binary" in str(dtype))
 
 
 def _load(spec: EvaluateWorkerSpec) -> "Worker":

@@ -1,24 +1,26 @@
 """What the pairs of an `evaluate` store say together."""
 
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pipeline.saved_plan import find_plan
 from pipeline.seeds import unit_seeds
 from pipeline.store.reader import LatentStore
 from pipeline.store.schema import SAMPLE_ID
 from workers.metrics.metric_names import PAIR_STATUSES
-from workers.metrics.statistics import CONFIDENCE, Statistics, statistics
+from workers.metrics.statistics import CONFIDENCE, QUANTILES, Statistics, statistics
 
-ALL = "all"
 MISSING = "(none)"
 MAX_GROUPS = 40
-"""Groups that are shown; the rest is in the store."""
+"""Groups that are printed; programs get all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,15 +29,21 @@ class MetricSummary:
 
     metric: str
     unit: str
-    group: str
-    """`all`, or a value of the column that the summary is grouped by."""
+    group: str | None
+    """A value of the column that the summary is grouped by; None for all pairs."""
     num_units: int
-    """Pairs, and those in quarantine where it is all of them: what coverage is counted against."""
+    """Pairs, those in quarantine too: what coverage is counted against."""
     statistics: Statistics
     statuses: dict[str, int]
-    """How many pairs have each status."""
+    """How many stored pairs have each status."""
     difference: Statistics | None = None
     """To the other store, pair by pair; None without one."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values for a program; JSON has no infinities, so those are texts."""
+        values = {name: getattr(self, name) for name in ("metric", "unit", "group", "num_units", "statuses")}
+        difference = None if self.difference is None else _plain(self.difference)
+        return {**values, **_plain(self.statistics), "difference": difference}
 
 
 def evaluation(
@@ -55,28 +63,26 @@ def evaluation(
         group_by: a column, to also summarise by its values.
         compare_with: another such store of the same references.
     """
-    wanted = [SAMPLE_ID, *metrics, *(f"{metric}_status" for metric in metrics), *([group_by] if group_by else [])]
-    rows = store.select(list(dict.fromkeys(wanted)))
+    wanted = [SAMPLE_ID, "source", *metrics, *(f"{metric}_status" for metric in metrics)]
+    rows = store.select(list(dict.fromkeys([*wanted, *([group_by] if group_by else [])])))
     ids = rows[SAMPLE_ID].combine_chunks()
-    keys = unit_seeds(seed, ids, "bootstrap")
-    others = _values_of(compare_with, metrics, ids) if compare_with else {}
-    groups = [(ALL, np.ones(len(ids), np.bool_), store.manifest.totals.num_quarantined)]
-    if group_by:
-        groups += _groups(rows[group_by])
+    keys, sources = (unit_seeds(seed, rows[name].combine_chunks(), "bootstrap") for name in (SAMPLE_ID, "source"))
     values = {metric: _floats(rows[metric]) for metric in metrics}
-    differences = {metric: values[metric] - others[metric] for metric in metrics if metric in others}
+    others = _values_of(compare_with, metrics, ids) if compare_with else {}
+    differences = {metric: _difference(values[metric], others[metric]) for metric in others}
     found: dict[str, list[MetricSummary]] = {metric: [] for metric in metrics}
-    for group, members, num_failed in groups:
-        own = statistics({metric: values[metric][members] for metric in metrics}, keys[members])
-        to_other = statistics({metric: differences[metric][members] for metric in differences}, keys[members])
+    for group, members, num_failed in _groups(store, rows, group_by):
+        drawn = keys[members], sources[members]
+        own = statistics({metric: values[metric][members] for metric in metrics}, *drawn)
+        to_other = statistics({metric: differences[metric][members] for metric in differences}, *drawn)
         for metric in metrics:
-            statuses = Counter(rows[f"{metric}_status"].filter(pa.array(members)).to_pylist())
+            statuses = Counter(rows[f"{metric}_status"].take(pa.array(members)).to_pylist())
             found[metric].append(
                 MetricSummary(
                     metric=metric,
                     unit=(store.schema.field(metric).metadata or {}).get(b"unit", b"").decode(),
                     group=group,
-                    num_units=int(members.sum()) + num_failed,
+                    num_units=len(members) + num_failed,
                     statistics=own[metric],
                     statuses=dict(sorted(statuses.items())),
                     difference=to_other.get(metric),
@@ -91,12 +97,12 @@ def describe_evaluation(found: Sequence[MetricSummary]) -> tuple[str, ...]:
         f"{'metric':<13} {'group':<16} {'scored':>15} {'mean':>10}   {f'{CONFIDENCE:.0%} interval':<22} {'median':>10}"
         f" {'5 %':>10} {'95 %':>10}"
     ]
-    names = list(dict.fromkeys(summary.group for summary in found if summary.group != ALL))
-    shown = [summary for summary in found if summary.group in (ALL, *names[:MAX_GROUPS])]
+    names = list(dict.fromkeys(summary.group for summary in found if summary.group is not None))
+    shown = [summary for summary in found if summary.group in (None, *names[:MAX_GROUPS])]
     lines += [_row(summary, summary.statistics) for summary in shown]
     if len(names) > MAX_GROUPS:
-        lines.append(f"({len(names) - MAX_GROUPS:,} more groups are not shown; query the store for them)")
-    whole = [summary for summary in found if summary.group == ALL]
+        lines.append(f"({len(names) - MAX_GROUPS:,} more groups are not shown; `run --json` gives all)")
+    whole = [summary for summary in found if summary.group is None]
     lines += _without("not compared", {k: n for k, n in whole[0].statuses.items() if k in PAIR_STATUSES})
     for summary in whole:
         own = {k: n for k, n in summary.statuses.items() if k not in PAIR_STATUSES}
@@ -118,19 +124,65 @@ def _row(summary: MetricSummary, values: Statistics) -> str:
     share = f"{values.num_values:,} of {summary.num_units:,}"
     numbers = [values.median, *((values.quantiles[0], values.quantiles[-1]) if values.quantiles else (None, None))]
     return (
-        f"{summary.metric:<13} {summary.group[:16]:<16} {share:>15} {_shown(values.mean):>10}   {interval:<22}"
+        f"{summary.metric:<13} {_fitted(summary.group):<16} {share:>15} {_shown(values.mean):>10}   {interval:<22}"
         + "".join(f" {_shown(number):>10}" for number in numbers)
     )
+
+
+def _fitted(group: str | None) -> str:
+    """A group's name in 16 characters: its end tells paths apart better than its beginning."""
+    name = "(all)" if group is None else group
+    return name if len(name) <= 16 else "…" + name[-15:]
 
 
 def _shown(number: float | None) -> str:
     return "undefined" if number is None else f"{number:.4g}"
 
 
-def _groups(column: pa.ChunkedArray) -> list[tuple[str, NDArray[np.bool_], int]]:
-    """Each value of a column, which rows have it, and no failures: what failed has no row that says its group."""
-    texts = pc.fill_null(column.cast(pa.string()), MISSING)
-    return [(name, np.asarray(pc.equal(texts, name)), 0) for name in sorted(pc.unique(texts).to_pylist())]
+def _groups(
+    store: LatentStore, rows: pa.Table, group_by: str | None
+) -> Iterator[tuple[str | None, NDArray[np.int64], int]]:
+    """All rows, and those of each value of a column: name, places, and how many units of it are in quarantine."""
+    failed = store.quarantine()[SAMPLE_ID].combine_chunks()
+    yield None, np.arange(rows.num_rows), len(failed)
+    if group_by is None:
+        return
+    plan = find_plan(store.path)
+    lost: Counter[str] = Counter()
+    if plan is not None and group_by in plan.schema.names and len(failed):
+        units = plan.filter(plan.named(failed.cast(pa.string()))).table([group_by])
+        lost.update(_texts(units[group_by]).to_pylist())
+    encoded = _texts(rows[group_by]).combine_chunks().dictionary_encode()
+    codes, names = encoded.indices.to_numpy(), encoded.dictionary.to_pylist()
+    order = np.argsort(codes, kind="stable")
+    places = dict(zip(names, np.split(order, np.cumsum(np.bincount(codes, minlength=len(names)))[:-1]), strict=True))
+    for name in sorted({*names, *lost}):
+        yield name, places.get(name, np.zeros(0, np.int64)), lost[name]
+
+
+def _texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.fill_null(column.cast(pa.string()), MISSING)
+
+
+def _difference(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Pair by pair; two equal infinities do not differ."""
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isinf(ours) & (ours == theirs), 0.0, ours - theirs)
+
+
+def _plain(values: Statistics) -> dict[str, Any]:
+    quantiles = zip(QUANTILES, values.quantiles or (None,) * len(QUANTILES), strict=True)
+    return {
+        "num_values": values.num_values,
+        "mean": _number(values.mean),
+        "interval": values.interval,
+        "median": _number(values.median),
+        "quantiles": {f"{level:g}": _number(value) for level, value in quantiles},
+    }
+
+
+def _number(value: float | None) -> float | str | None:
+    return str(value) if value is not None and not math.isfinite(value) else value
 
 
 def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
@@ -142,6 +194,6 @@ def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
 def _values_of(path: str, metrics: Sequence[str], ids: pa.Array) -> dict[str, NDArray[np.float64]]:
     """The metrics of another store in the order of `ids`, NaN where it has no value."""
     other = LatentStore(path)
-    rows = other.select([SAMPLE_ID, *(metric for metric in metrics if metric in other.columns)])
+    rows = other.select([SAMPLE_ID, *(metric for metric in metrics if f"{metric}_status" in other.columns)])
     at = pc.index_in(ids.cast(pa.string()), value_set=rows[SAMPLE_ID].combine_chunks().cast(pa.string()))
     return {name: _floats(rows[name].take(at)) for name in rows.column_names if name != SAMPLE_ID}

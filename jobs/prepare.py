@@ -101,6 +101,7 @@ def prepare(job: Job, resources: Resources, progress: Progress) -> Prepared:
         min_samples=work.min_samples,
         seed=job.seed,
         num_recordings=work.num_recordings,
+        min_tail_samples=work.min_tail_samples,
     )
     if settings.padded_samples != settings.length_samples:
         notes += (_off_grid(settings),)
@@ -121,11 +122,14 @@ def prepare(job: Job, resources: Resources, progress: Progress) -> Prepared:
         probes = None
         if not inputs.listed_lengths:
             looked = _probe(inputs, items, old_probes, progress, job.limits.of_decoding)
-            items, probes, notes = looked.items, looked.probes, notes + looked.notes
+            if looked.refusal:
+                raise SpecError(looked.refusal)
+            items, probes, headers, notes = looked.items, looked.probes, looked.headers, notes + looked.notes
             del looked
         progress.phase(f"cutting {items.num_rows:,} items into units")
         plan = build_plan(items, probes, settings)
         del items
+        probes = None if probes is None else pa.concat_tables([probes, headers])
     probes = PROBE_SCHEMA.empty_table() if probes is None else probes
     (_, channels), *_ = plan.shapes
     outputs = work.worker.outputs(settings.padded_samples, channels)

@@ -26,7 +26,7 @@ class Changes:
     changed: pa.Array = field(default_factory=lambda: _NONE)
     """Their file is another one, or their row in the manifest says something else: to be made anew."""
     unreadable: pa.Array = field(default_factory=lambda: _NONE)
-    """Their file was read before and cannot be read now, as when a disk is not mounted."""
+    """Their file was read before and cannot be read now, as when a disk is not mounted; or its counterpart."""
     gone: pa.Array = field(default_factory=lambda: _NONE)
     """They are in the store or its quarantine, and not in the plan any more."""
     num_added: int = 0
@@ -149,9 +149,9 @@ def _is_plain(dtype: pa.DataType) -> bool:
 
 
 def _now_unreadable(old: pa.Table, new: pa.Table) -> pa.ChunkedArray:
-    """Items that had a header and now have an error."""
-    failed = new.filter(pc.is_valid(new["error"]))["item"]
-    good = old.filter(pc.is_null(old["error"]))["item"]
+    """Items that had a length and now have none: their header cannot be read, or their counterpart is gone."""
+    failed = new.filter(pc.is_null(new["num_frames"]))["item"]
+    good = old.filter(pc.is_valid(old["num_frames"]))["item"]
     return failed.filter(pc.is_in(failed, value_set=good))
 
 

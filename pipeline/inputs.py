@@ -1,14 +1,14 @@
 """What the units of a job are cut from: how it is listed, looked at and decoded."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
 import pyarrow as pa
 
 from pipeline.decode import decode_block
-from pipeline.probe import probe_items
+from pipeline.probe import PROBE_SCHEMA, probe_items
 from pipeline.source import Listing, list_source
 from pipeline.source.fingerprint import fingerprint
 from pipeline.source_spec import SourceSpec
@@ -24,8 +24,12 @@ class Looked:
     """With what was found out about them."""
     probes: pa.Table
     """PROBE_SCHEMA, a row for each."""
+    headers: pa.Table = field(default_factory=PROBE_SCHEMA.empty_table)
+    """What is remembered besides, so that it need not be read again."""
     notes: tuple[str, ...] = ()
     """What a person should know, one sentence each."""
+    refusal: str | None = None
+    """Why a job on all of these makes no sense."""
 
 
 class Inputs(Protocol):

@@ -15,7 +15,7 @@ from pipeline.decode import decode_pairs
 from pipeline.inputs import Looked
 from pipeline.plan import PAIR_COLUMNS
 from pipeline.probe import PROBE_SCHEMA, probe_items
-from pipeline.source import Listing, SourceError
+from pipeline.source import Listing
 from pipeline.source.match_by import MatchBy
 from pipeline.source.pairs import list_pairs
 from pipeline.source_spec import SourceSpec
@@ -58,26 +58,25 @@ class Pairs:
         return list_pairs(self.reference, self.candidate, match_by=self.match_by)
 
     def probe(
-        self, items: pa.Table, _: pa.Table | None, on_progress: Callable[[int], None], limits: GuardLimits
+        self, items: pa.Table, known: pa.Table | None, on_progress: Callable[[int], None], limits: GuardLimits
     ) -> Looked:
-        """Reads the headers of both sides, all of them anew: what is remembered is of pairs.
+        """Reads the headers of both sides.
 
-        Items have the statuses of rates and lengths then. Probes have the length at which a pair is compared, time and
-        size of both files together, and a digest of their fingerprints.
-
-        Raises:
-            SourceError: no pair has the rate at which pairs are compared.
+        Items have the statuses of rates and lengths then. Probes have the length at which a pair is compared, and in
+        place of times and fingerprints a digest of both sides': what is on which side matters.
         """
         paired = np.asarray(pc.equal(items["_pair_status"], "ok"))
         pairs = items.filter(pa.array(paired))
-        headers = [probe_items(clips, None, on_progress, limits=limits) for clips in _clips(pairs)]
+        headers = [
+            probe_items(clips, _known(known, prefix), on_progress, limits=limits)
+            for prefix, clips in zip(self._prefixes, _clips(pairs), strict=True)
+        ]
         broken = np.asarray(pc.is_valid(headers[0]["error"])) | np.asarray(pc.is_valid(headers[1]["error"]))
         lengths, rates = zip(*(self._lengths(table) for table in headers), strict=True)
         other_rate = ~broken & ((rates[0] != self.sample_rate) | (rates[1] != self.sample_rate))
         if self.resamples:
             other_rate[:] = False
-        elif len(other_rate) and (other_rate | broken).all() and other_rate.any():
-            raise SourceError(self._no_such_rate(rates, ~broken))
+        refusal = self._no_such_rate(rates, ~broken) if other_rate.any() and (other_rate | broken).all() else None
         other_length = ~broken & ~other_rate & (np.abs(lengths[0] - lengths[1]) > self.max_difference_samples)
         fine = ~broken & ~other_rate & ~other_length
         status = np.select([other_rate, other_length], ["rate_mismatch", "length_mismatch"], "ok")
@@ -85,12 +84,20 @@ class Pairs:
         return Looked(
             items=items,
             probes=self._probes(items, paired, headers, np.where(fine, np.minimum(*lengths), 0)),
+            headers=pa.concat_tables([_prefixed(*one) for one in zip(headers, self._prefixes, strict=True)]),
             notes=_not_compared(items["_pair_status"]),
+            refusal=refusal,
         )
 
     def decoder(self, spec: DecodeSpec, limits: GuardLimits) -> Callable[[pa.Table], pa.Table]:
         """As `Inputs` says."""
         return partial(decode_pairs, spec=spec, limits=limits)
+
+    @property
+    def _prefixes(self) -> tuple[str, ...]:
+        """What headers are remembered under: no file is called so, and files of other folders are other files."""
+        paths = (str(source.path) for source in (self.reference, self.candidate))
+        return tuple(f"\0{side}\0{path}\0" for side, path in zip(SIDES, paths, strict=True))
 
     def _lengths(self, headers: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Samples of each clip at the rate of the comparison, and its own rate."""
@@ -111,7 +118,7 @@ class Pairs:
         self, items: pa.Table, paired: NDArray[np.bool_], headers: list[pa.Table], lengths: NDArray[np.int64]
     ) -> pa.Table:
         first, second = headers
-        digests = zip(first["fingerprint"].to_pylist(), second["fingerprint"].to_pylist(), strict=True)
+        digests = [_together(*both) for both in zip(_contents(first), _contents(second), strict=True)]
         errors = [
             pc.binary_join_element_wise(table["error"], f"({side})", " ")
             for table, side in zip(headers, SIDES, strict=True)
@@ -120,8 +127,8 @@ class Pairs:
             errors = [items["_error"].filter(pa.array(paired)), *errors]
         values = {
             "size_bytes": pc.add(first["size_bytes"], second["size_bytes"]),
-            "modified_ns": pc.add(first["modified_ns"], second["modified_ns"]),
-            "fingerprint": pa.array([_together(*both) for both in digests], pa.binary(16)),
+            "modified_ns": pa.array([int.from_bytes(digest[:7], "little") for digest in digests]),
+            "fingerprint": pa.array(digests, pa.binary(16)),
             "sample_rate": pa.array(np.full(len(lengths), self.sample_rate, np.int32)),
             "channels": pa.array(np.ones(len(lengths), np.int32)),
             "num_frames": pa.array(lengths),
@@ -158,8 +165,24 @@ def _flat(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 
-def _together(first: bytes | None, second: bytes | None) -> bytes | None:
-    """One fingerprint for two, none where one is missing."""
-    if first is None or second is None:
+def _contents(headers: pa.Table) -> list[str]:
+    """What tells whether a file is another one: its fingerprint, or its time where there is none."""
+    rows = zip(headers["fingerprint"].to_pylist(), headers["modified_ns"].to_pylist(), strict=True)
+    return [str(modified) if fingerprint is None else fingerprint.hex() for fingerprint, modified in rows]
+
+
+def _together(first: str, second: str) -> bytes:
+    return blake2b(f"{first}\0{second}".encode(), digest_size=16).digest()
+
+
+def _prefixed(headers: pa.Table, prefix: str) -> pa.Table:
+    names = pc.binary_join_element_wise(prefix, headers["item"], "")
+    return headers.set_column(0, PROBE_SCHEMA.field("item"), names)
+
+
+def _known(known: pa.Table | None, prefix: str) -> pa.Table | None:
+    """Headers that were remembered under a prefix, under their own names."""
+    if known is None:
         return None
-    return blake2b(first + second, digest_size=16).digest()
+    own = known.filter(pc.starts_with(known["item"], prefix))
+    return own.set_column(0, PROBE_SCHEMA.field("item"), pc.utf8_slice_codeunits(own["item"], len(prefix)))

@@ -66,6 +66,8 @@ class PlanSettings:
     seed: int
     num_recordings: int = 1
     """Recordings that a unit is cut from, side by side: two where pairs are compared."""
+    min_tail_samples: int = 1
+    """A shorter rest behind the last full unit is left out."""
 
     @property
     def length_samples(self) -> int:
@@ -189,7 +191,8 @@ class CutRows:
             case "_bucket_channels":
                 return pa.array(self.channels[item])
             case name:
-                return _take(self._of_item[name], item).cast(field.type)
+                taken = _take(self._of_item[name], item)
+                return taken if taken.type == field.type else taken.cast(field.type)
 
 
 def _item_order(items: pa.Table, seed: int) -> NDArray[np.int32]:
@@ -257,6 +260,8 @@ def _segment_counts(total: NDArray[np.int64], settings: PlanSettings) -> NDArray
         counts = 1 + -(-(total - length) // hop)
     else:
         counts = -(-total // hop)
+    if settings.min_tail_samples > 1:
+        counts -= total - (counts - 1) * hop < settings.min_tail_samples
     counts = np.maximum(counts, 1)
     return np.minimum(counts, settings.segment.max_segments) if settings.segment.max_segments else counts
 

@@ -20,7 +20,7 @@ from pipeline.source.listing import MEDIA_EXTENSIONS, Listing, list_source
 from pipeline.source.match_by import MatchBy
 from pipeline.source_spec import SourceSpec
 
-_EXTENSION = rf"(?i)\.({'|'.join(sorted(extension[1:] for extension in MEDIA_EXTENSIONS))})$"
+_EXTENSION = rf"(?i)\.(?:{'|'.join(sorted(extension[1:] for extension in MEDIA_EXTENSIONS))})((?:#\d+)*)$"
 _SETTING = re.compile(rf"\bsource(?=: |\.({'|'.join(SourceSpec.model_fields)})\b)")
 
 
@@ -59,6 +59,7 @@ def list_pairs(reference: SourceSpec, candidate: SourceSpec, *, match_by: MatchB
     alone = _replace(
         alone.select(["_item", "_path", "_member"]),
         _pair_status=pa.array(["no_reference"] * alone.num_rows, pa.string()),
+        _error=_errors(alone, "candidate"),
     )
     fields = [field.with_nullable(True) for field in items.schema]  # what has no reference has no columns of it
     both = pa.concat_tables([items.cast(pa.schema(fields)), alone], promote_options="default")
@@ -82,7 +83,7 @@ def _keys(items: pa.Table, match_by: MatchBy, side: str) -> pa.Array:
         SourceError: two have the same.
     """
     names = items["_item"].combine_chunks()
-    keys = names if match_by == "name" else pc.replace_substring_regex(names, pattern=_EXTENSION, replacement="")
+    keys = names if match_by == "name" else pc.replace_substring_regex(names, pattern=_EXTENSION, replacement=r"\1")
     counted = pc.value_counts(keys)
     repeated = counted.filter(pc.greater(counted.field("counts"), 1)).field("values")
     if len(repeated):

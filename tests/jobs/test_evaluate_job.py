@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,7 @@ def test_every_oddity_has_its_status_and_costs_nothing_else(odd_sides: Path, tmp
     text = describe_summary(summary)
     assert "not compared: 1 length_mismatch, 1 no_candidate, 1 no_reference, 1 rate_mismatch" in text
     assert "snr_db without a value: 1 nonfinite, 1 silent_reference" in text
-    assert "4 of 11" in next(line for line in text.splitlines() if line.split()[:2] == ["snr_db", "all"])
+    assert "4 of 11" in next(line for line in text.splitlines() if line.split()[:2] == ["snr_db", "(all)"])
 
 
 @pytest.mark.usefixtures("local_ray")
@@ -170,31 +171,98 @@ def test_a_new_candidate_is_noticed(tmp_path: Path) -> None:
     assert (again.num_new, again.num_kept) == (1, 2)
     assert again.manifest.content_digest != first.manifest.content_digest
     (tmp_path / "out" / "01.wav").unlink()
-    alone = evaluate(tmp_path, tmp_path / "store")
+    with pytest.raises(SpecError, match=r"1 stored unit\(s\) .* such as '01.wav#0'; bring the files back"):
+        evaluate(tmp_path, tmp_path / "store")
+    assert LatentStore(again.store).by_id("01.wav#0")["lsd_status"] == "ok"
+    alone = evaluate(tmp_path, tmp_path / "store", run=partial(run_in_a_loop, prune=True))
     assert (alone.num_new, alone.num_kept) == (1, 2)
     assert LatentStore(alone.store).by_id("01.wav#0")["lsd_status"] == "no_candidate"
 
 
+def test_sides_that_change_places_are_scored_anew(tmp_path: Path) -> None:
+    write_sides(tmp_path, 3)
+    evaluate(tmp_path, tmp_path / "store")
+    swapped = {"reference__path": tmp_path / "out", "candidate__path": tmp_path / "ref"}
+    again = evaluate(tmp_path, tmp_path / "store", **swapped)
+    assert (again.num_new, again.num_kept) == (3, 0)
+    assert again.manifest.content_digest == evaluate(tmp_path, tmp_path / "new", **swapped).manifest.content_digest
+    assert LatentStore(again.store).spec["candidate"]["path"] == str(tmp_path / "ref")
+
+
+def test_a_candidate_of_the_same_size_and_time_is_another_one(tmp_path: Path) -> None:
+    write_sides(tmp_path, 3)
+    evaluate(tmp_path, tmp_path / "store")
+    for number in range(3):
+        before, after = (tmp_path / name / f"{number:02}.wav" for name in ("out", "other"))
+        write(after, noise(50 + number, 6000 + 500 * number))
+        shutil.copystat(before, after)
+        assert before.stat().st_size == after.stat().st_size
+    assert evaluate(tmp_path, tmp_path / "store", candidate__path=tmp_path / "other").num_new == 3
+
+
+def test_a_scrap_behind_the_last_whole_part_is_not_scored(tmp_path: Path) -> None:
+    for name, length in (("a", 24_001), ("b", 24_000 + 4000), ("c", 100)):
+        clip = noise(1, length)
+        write(tmp_path / "ref" / f"{name}.wav", clip)
+        write(tmp_path / "out" / f"{name}.wav", clip + noise(2, length) * 0.1)
+    settings = {"segment__length_seconds": 0.5, "segment__bucket_seconds": 0.5}
+    summary = evaluate(tmp_path, tmp_path / "store", **settings)
+    lengths = LatentStore(summary.store).select(["sample_id", "duration_seconds"]).to_pylist()
+    assert {row["sample_id"]: row["duration_seconds"] for row in lengths} == {
+        **{f"a.wav#{part}": 0.5 for part in range(3)},
+        **{f"b.wav#{part}": 0.5 for part in range(3)},
+        "b.wav#3": 0.25,
+        "c.wav#0": 100 / RATE,
+    }
+
+
+def test_verify_tells_of_candidates_that_have_another_rate_now(tmp_path: Path) -> None:
+    write_sides(tmp_path, 2)
+    summary = evaluate(tmp_path, tmp_path / "store")
+    for number in range(2):
+        write(tmp_path / "out" / f"{number:02}.wav", noise(number, 12_000 + 1000 * number), 32_000)
+    found = verify_store(summary.store, fraction=1.0)
+    assert not found.sound
+    assert found.recomputation is not None
+    assert found.recomputation.changed_sources == ["00.wav", "01.wav"]
+
+
 def test_groups_are_summed_up_too(sides: Path, tmp_path: Path) -> None:
     summary = grouped(sides, tmp_path / "store")
-    values = {(one["metric"], one["group"]): one["statistics"] for one in summary.findings.values}
+    values = {(one["metric"], one["group"]): one for one in summary.findings.values}
     rows = LatentStore(summary.store).select(["category", "snr_db"]).to_pylist()
     for category in CATEGORIES:
         own = [row["snr_db"] for row in rows if row["category"] == category]
         assert values["snr_db", category]["num_values"] == len(own) == 4
         assert values["snr_db", category]["mean"] == pytest.approx(np.mean(own))
-    assert values["snr_db", "all"]["num_values"] == 12
+    assert values["snr_db", None]["num_values"] == 12
     regrouped = grouped(sides, tmp_path / "store", group_by="null")
     assert regrouped.num_new == 0
-    assert {one["group"] for one in regrouped.findings.values} == {"all"}
+    assert {one["group"] for one in regrouped.findings.values} == {None}
+
+
+def test_failures_count_for_their_group_and_perfect_pairs_in_json(tmp_path: Path) -> None:
+    write_sides(tmp_path, 6)
+    shutil.copy(tmp_path / "ref" / "01.wav", tmp_path / "out" / "01.wav")
+    for number in (0, 3):  # both dogs
+        (tmp_path / "out" / f"{number:02}.wav").write_bytes(b"no sound")
+    summary = grouped(tmp_path, tmp_path / "store", metrics="[snr_db]", limits__max_failed_fraction=1)
+    told = {one["group"]: one for one in json.loads(json.dumps(summary.as_json(), allow_nan=False))["findings"]}
+    assert {name: (one["num_values"], one["num_units"]) for name, one in told.items()} == {
+        None: (4, 6),
+        "cat": (2, 2),
+        "dog": (0, 2),
+        "rain": (2, 2),
+    }
+    assert (told["cat"]["mean"], told["cat"]["interval"], told["dog"]["mean"]) == ("inf", None, None)
 
 
 def test_two_candidates_are_compared_pair_by_pair(sides: Path, scored: Summary, tmp_path: Path) -> None:
-    shutil.copytree(sides / "ref", tmp_path / "ref")
     for number in range(1, 12):
         clip = noise(number, 6000 + 500 * number)
         write(tmp_path / "out" / f"{number:02}.wav", clip + noise(200 + number, len(clip)) * 0.001)
-    better = evaluate(tmp_path, tmp_path / "store", compare_with=scored.store)
+    candidate = {"candidate__path": tmp_path / "out"}
+    better = evaluate(sides, tmp_path / "store", **candidate, compare_with=scored.store)
     difference = {one["metric"]: one["difference"] for one in better.findings.values}["snr_db"]
     ours, theirs = (
         {row["sample_id"]: row["snr_db"] for row in LatentStore(store).select(["sample_id", "snr_db"]).to_pylist()}
@@ -205,6 +273,9 @@ def test_two_candidates_are_compared_pair_by_pair(sides: Path, scored: Summary, 
     assert difference["mean"] == pytest.approx(np.mean(shared))
     assert difference["interval"][0] > 0
     assert "differences to the other store" in describe_summary(better)
+    other = {"sample_rate": 8000, "resampler": "HQ", "compare_with": scored.store}
+    with pytest.raises(SpecError, match=r"scores other pairs, or in another way .*\n  sample_rate: 16000 → 8000"):
+        evaluate(sides, tmp_path / "slow", run=look_ahead, **other)
 
 
 def test_the_sounds_of_one_store_can_be_compared(
@@ -254,6 +325,7 @@ def test_its_report_plays_both_sides_of_a_pair(scored: Summary, odd_sides: Path,
         ({"compare_with": "gone"}, r"gone: not a store"),
         ({"sample_rate": 8000}, r"sample_rate is 8000, and no pair has it: references have 16000 Hz"),
         ({"metrics": "[stoi]", "sample_rate": 8000}, r"metrics has stoi, defined at 16,000 Hz"),
+        ({"sample_rate": 96_000}, r"metrics has log_mel_l1, whose lowest bands hold no bin above 48,000 Hz"),
         ({"metrics": "[loudness]"}, r"metrics\[0\]: must be one of log_mel_l1"),
         ({"reference__duration_column": "seconds"}, r"duration_column is set, but lengths are compared"),
     ],
@@ -284,7 +356,7 @@ def test_a_program_can_read_the_summary(sides: Path, scored: Summary) -> None:
     assert told.returncode == 0, told.stderr
     findings = json.loads(told.stdout)["findings"]
     assert [one["metric"] for one in findings] == list(DEFAULT_METRICS)
-    assert findings[0]["statistics"]["num_values"] == 12
+    assert findings[0]["num_values"] == 12
 
 
 PESQ_STAND_IN = """

@@ -50,6 +50,7 @@ def probes_of(**sizes: int | None) -> pa.Table:
             "size_bytes": size,
             "modified_ns": 1,
             "fingerprint": b"x" * 16,
+            "num_frames": 1 if size else None,
             "error": None if size else "gone",
         }
         for name, size in sizes.items()

@@ -1,5 +1,6 @@
 """Pairs of recordings: their headers, and what becomes of them."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from pipeline.inputs import Looked
 from pipeline.pairs import Pairs
 from pipeline.plan import PlanSettings, build_plan
 from pipeline.segment_spec import SegmentSpec
-from pipeline.source import SourceError
 from pipeline.source_spec import SourceSpec
 from workers.audio.decode_spec import DecodeSpec
 from workers.guarded.limits import GuardLimits
@@ -110,8 +110,10 @@ def test_rates_and_lengths_decide_whether_a_pair_is_compared(sides: tuple[Path, 
 def test_a_rate_that_no_pair_has_is_refused(sides: tuple[Path, Path]) -> None:
     write(sides[0] / "a.wav", noise(0, 100), 44_100)
     write(sides[1] / "a.wav", noise(0, 100), 22_050)
-    with pytest.raises(SourceError, match=r"sample_rate is 16000, .* references have 44100 Hz, candidates 22050 Hz"):
-        looked(pairs_of(sides))
+    refusal = looked(pairs_of(sides)).refusal
+    assert refusal is not None
+    assert refusal.startswith("sample_rate is 16000, and no pair has it: references have 44100 Hz, candidates 22050 Hz")
+    assert looked(pairs_of(sides, resamples=True)).refusal is None
 
 
 def test_a_broken_file_names_its_side(sides: tuple[Path, Path]) -> None:
@@ -134,6 +136,32 @@ def test_a_probe_changes_with_either_file(sides: tuple[Path, Path]) -> None:
     assert len({row["fingerprint"] for row in seen}) == 3
     assert len({row["modified_ns"] for row in seen}) == 3
     assert len({row["size_bytes"] for row in seen}) == 1
+
+
+def test_which_side_a_file_is_on_matters(sides: tuple[Path, Path]) -> None:
+    for seed, side in enumerate(sides):
+        write(side / "a.wav", noise(seed, 1000))
+    forth, back = (looked(pairs_of(both)).probes.to_pylist()[0] for both in (sides, sides[::-1]))
+    assert forth["fingerprint"] != back["fingerprint"]
+    assert forth["modified_ns"] != back["modified_ns"]
+
+
+def test_headers_are_read_once(sides: tuple[Path, Path]) -> None:
+    for side in sides:
+        for name in ("a.wav", "b.wav"):
+            write(side / name, noise(0, 1000))
+    pairs = pairs_of(sides)
+    first = looked(pairs)
+    known = pa.concat_tables([first.probes, first.headers])
+    write(sides[1] / "b.wav", noise(1, 1000))
+    for side in sides:  # what is not read again need not be readable
+        stat = (side / "a.wav").stat()
+        (side / "a.wav").write_bytes(bytes(stat.st_size))
+        os.utime(side / "a.wav", ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    again = pairs.probe(pairs.listing().items, known, lambda _: None, LIMITS)
+    assert again.probes.slice(0, 1) == first.probes.slice(0, 1)
+    assert again.probes["fingerprint"][1] != first.probes["fingerprint"][1]
+    assert again.probes["error"].to_pylist() == [None, None]
 
 
 def test_both_sides_are_decoded_bit_for_bit_and_cut_alike(sides: tuple[Path, Path]) -> None:

@@ -26,6 +26,7 @@ PAIR_STATUSES: Final[tuple[PairStatus, ...]] = get_args(PairStatus)
 STATUSES: Final[tuple[str, ...]] = (*PAIR_STATUSES, *get_args(Undefined))
 """All that a metric's status column may say."""
 
+LOG_MEL_MAX_RATE_HZ: Final = 48_000
 SPEECH_RATE_HZ: Final = 16_000
 SPEECH_METRICS: Final[frozenset[MetricName]] = frozenset({"pesq_wb", "pesq_nb", "stoi", "estoi"})
 """Those that are defined at that rate alone, and come with the extra `speech`."""
@@ -42,6 +43,11 @@ def check_metrics(metrics: Sequence[MetricName], sample_rate: int) -> None:
     """
     if len(set(metrics)) < len(metrics):
         raise ValueError(f"metrics {', '.join(metrics)} repeat one: name each once")
+    if "log_mel_l1" in metrics and sample_rate > LOG_MEL_MAX_RATE_HZ:
+        raise ValueError(
+            f"metrics has log_mel_l1, whose lowest bands hold no bin above {LOG_MEL_MAX_RATE_HZ:,} Hz, and sample_rate"
+            f" is {sample_rate:,}; leave it out, or set a lower sample_rate and a resampler"
+        )
     speech = sorted(SPEECH_METRICS & set(metrics))
     if speech and sample_rate != SPEECH_RATE_HZ:
         raise ValueError(

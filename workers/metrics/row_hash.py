@@ -6,18 +6,19 @@ from numpy.typing import NDArray
 _GOLDEN = 0x9E3779B97F4A7C15
 
 
-def row_hash(keys: NDArray[np.uint64], counter: int) -> NDArray[np.uint64]:
+def row_hash(keys: NDArray[np.uint64], counter: int | NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Mixes keys and a counter by SplitMix64 (https://doi.org/10.1145/2660193.2660195).
 
     Args:
         keys: [n].
-        counter: Another one gives other numbers; taken modulo 2⁶⁴.
+        counter: Another one gives other numbers; taken modulo 2⁶⁴. Several are broadcast against the keys.
 
     Returns:
         [n], spread evenly over uint64; no two are alike where no two keys are.
     """
+    counters = np.uint64(counter % 2**64) if isinstance(counter, int) else counter
     with np.errstate(over="ignore"):
-        mixed = keys + np.uint64((counter + 1) * _GOLDEN % 2**64)
+        mixed: NDArray[np.uint64] = keys + (counters + np.uint64(1)) * np.uint64(_GOLDEN)
         mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         mixed ^= mixed >> np.uint64(31)

@@ -38,31 +38,39 @@ class Statistics:
     """At QUANTILES."""
 
 
-def statistics(columns: Mapping[str, NDArray[np.float64]], keys: NDArray[np.uint64]) -> dict[str, Statistics]:
+def statistics(
+    columns: Mapping[str, NDArray[np.float64]],
+    keys: NDArray[np.uint64],
+    sources: NDArray[np.uint64] | None = None,
+) -> dict[str, Statistics]:
     """Describes columns of values.
 
     The interval is that of the Poisson bootstrap (Hanley and MacGibbon, https://doi.org/10.1016/j.cmpb.2006.04.006):
-    each of 1,000 resamples takes a row as often as a Poisson variable of mean 1 says, drawn from the row's key. So a
-    row has the same weights in every column, and in every table that it is part of.
+    each of 1,000 resamples takes a row as often as a Poisson variable of mean 1 says, drawn from a key. So a row has
+    the same weights in every column, and in every table that it is part of.
 
     Args:
         columns: [n] each, by name; NaN where there is no value.
         keys: [n], of the rows: a hash of seed and name, no two alike.
+        sources: [n], keys of what the rows are parts of. Parts of one recording are alike, and are drawn together: as
+            independent rows they would make the mean look surer than it is. The rows' own keys if none.
     """
     order = np.argsort(keys, kind="stable")
-    columns, keys = {name: values[order] for name, values in columns.items()}, keys[order]
+    drawn = (keys if sources is None else sources)[order]
+    columns = {name: values[order] for name, values in columns.items()}
     finite = {
         name: values
         for name, values in columns.items()
         if not np.isinf(values).any() and np.count_nonzero(~np.isnan(values)) > 1
     }
-    intervals = _intervals(finite, keys)
+    intervals = _intervals(finite, drawn)
     return {name: _describe(values[~np.isnan(values)], intervals.get(name)) for name, values in columns.items()}
 
 
-def poisson_weights(keys: NDArray[np.uint64], resample: int) -> NDArray[np.uint8]:
-    """How often rows are in one resample, [n]: Poisson variables of mean 1 by a counter-based hash."""
-    return np.searchsorted(_thresholds(), row_hash(keys, resample), side="right").astype(np.uint8)
+def poisson_weights(keys: NDArray[np.uint64], resamples: range) -> NDArray[np.uint8]:
+    """How often rows are in some resamples, [resamples, n]: Poisson variables of mean 1 by a counter-based hash."""
+    hashes = row_hash(keys[None, :], np.array(resamples, np.uint64)[:, None])
+    return np.searchsorted(_thresholds(), hashes, side="right").astype(np.uint8)
 
 
 def _describe(values: NDArray[np.float64], interval: tuple[float, float] | None) -> Statistics:
@@ -84,25 +92,25 @@ def _describe(values: NDArray[np.float64], interval: tuple[float, float] | None)
 
 
 def _intervals(columns: Mapping[str, NDArray[np.float64]], keys: NDArray[np.uint64]) -> dict[str, tuple[float, float]]:
-    """Of the means of columns whose rows are in the order of their keys."""
+    """Of the means of columns whose rows are in a fixed order, with the key that each row is drawn by."""
     known = {name: (~np.isnan(values)).astype(np.float64) for name, values in columns.items()}
     filled = {name: np.nan_to_num(values, nan=0.0) for name, values in columns.items()}
-    means: dict[str, list[float]] = {name: [] for name in columns}
-    for resample in range(RESAMPLES if columns else 0):
-        totals: dict[str, list[float]] = {name: [] for name in columns}
-        counts = dict.fromkeys(columns, 0.0)
+    means = {name: np.empty(RESAMPLES) for name in columns}
+    step = max(1, _PIECE // max(1, len(keys)))
+    for first in range(0, RESAMPLES if columns else 0, step):
+        resamples = range(first, min(first + step, RESAMPLES))
+        totals = {name: np.zeros((2, len(resamples))) for name in columns}
         for start in range(0, len(keys), _PIECE):
             piece = slice(start, start + _PIECE)
-            weights = poisson_weights(keys[piece], resample).astype(np.float64)
-            for name in columns:
-                totals[name].append(float(np.sum(weights * filled[name][piece])))
-                counts[name] += float(np.sum(weights * known[name][piece]))  # whole numbers, so exact
-        for name, count in counts.items():
-            if count:
-                means[name].append(math.fsum(totals[name]) / count)
+            weights = poisson_weights(keys[piece], resamples).astype(np.float64)
+            for name, total in totals.items():
+                total += [(weights * values[name][piece]).sum(axis=1) for values in (filled, known)]
+        for name, (total, count) in totals.items():
+            with np.errstate(invalid="ignore"):
+                means[name][first : first + len(resamples)] = total / count  # NaN for a resample without a row
     tail = (1 - CONFIDENCE) / 2
-    ranked = {name: np.sort(found) for name, found in means.items() if found}
-    return {name: (_quantile(found, tail), _quantile(found, 1 - tail)) for name, found in ranked.items()}
+    ranked = {name: np.sort(found[~np.isnan(found)]) for name, found in means.items()}
+    return {name: (_quantile(found, tail), _quantile(found, 1 - tail)) for name, found in ranked.items() if len(found)}
 
 
 def _quantile(ranked: NDArray[np.float64], level: float) -> float:

@@ -36,22 +36,22 @@ def test_the_order_of_rows_changes_no_bit() -> None:
 
 def test_weights_are_poisson_and_belong_to_the_row() -> None:
     keys = keys_of(200_000)
-    weights = poisson_weights(keys, 7)
+    weights = poisson_weights(keys, range(7, 8))[0]
     shares = np.bincount(weights, minlength=6)[:6] / len(keys)
     expected = [math.exp(-1) / math.factorial(count) for count in range(6)]
     np.testing.assert_allclose(shares, expected, atol=0.005)
-    np.testing.assert_array_equal(poisson_weights(keys[::-1], 7), weights[::-1])
-    assert abs(np.corrcoef(weights, poisson_weights(keys, 8))[0, 1]) < 0.01
+    np.testing.assert_array_equal(poisson_weights(keys[::-1], range(5, 9))[2], weights[::-1])
+    assert abs(np.corrcoef(weights, poisson_weights(keys, range(8, 9))[0])[0, 1]) < 0.01
 
 
 def test_the_interval_holds_the_mean_as_often_as_it_says() -> None:
     rng = np.random.default_rng(2)
     held = 0
-    for trial in range(100):
+    for trial in range(60):
         interval = statistics(rng.exponential(1.0, 200), keys_of(200, seed=trial)).interval
         assert interval is not None
         held += interval[0] <= 1.0 <= interval[1]
-    assert 88 <= held <= 99  # 95 of 100, and chance
+    assert 52 <= held <= 60  # 57 of 60, and chance
 
 
 def test_its_width_is_that_of_the_mean() -> None:
@@ -95,3 +95,15 @@ def test_a_difference_is_as_sure_as_its_pairs_are_alike() -> None:
     better = common + rng.normal(1, 0.1, 1000)
     low, high = statistics(better - common, keys_of(1000)).interval or (0.0, 0.0)
     assert 0.98 < low < high < 1.02
+
+
+def test_parts_of_one_recording_are_drawn_together() -> None:
+    rng = np.random.default_rng(6)
+    of_source = rng.normal(0, 1, 200)
+    values, keys, sources = np.repeat(of_source, 10), keys_of(2000), np.repeat(keys_of(200, seed=9), 10)
+    apart, together = (
+        module.statistics({"value": values}, keys, drawn)["value"].interval or (0.0, 0.0) for drawn in (None, sources)
+    )
+    alone = statistics(of_source, keys_of(200, seed=9)).interval or (0.0, 0.0)
+    assert together == pytest.approx(alone, abs=1e-9)
+    assert together[1] - together[0] > 2.5 * (apart[1] - apart[0])
