@@ -88,6 +88,8 @@ def describe_summary(summary: Summary) -> str:
     lines += [f"  note      {note}" for note in summary.notes]
     lines += [f"  {line}" for line in summary.findings.lines]
     lines += ["next:", f"  latentmill status {shlex.quote(store)}"]
+    if totals.num_units:
+        lines.append(f"  latentmill report {shlex.quote(store)}   # a page to look at and listen to")
     if summary.failures:
         lines += [
             f"  latentmill show {shlex.quote(store)} {shlex.quote(summary.failures[0].example)}",
