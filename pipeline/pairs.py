@@ -1,6 +1,5 @@
 """Pairs of recordings as what the units of a job are cut from."""
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -148,16 +147,13 @@ def _clips(pairs: pa.Table) -> tuple[pa.Table, pa.Table]:
 
 
 def _with_status(items: pa.Table, paired: NDArray[np.bool_], status: NDArray[np.str_]) -> pa.Table:
-    values = np.array(items["_pair_status"].to_pylist(), object)
-    values[paired] = status
-    return items.set_column(
-        items.column_names.index("_pair_status"), "_pair_status", pa.array(values.tolist(), pa.string())
-    )
+    now = pc.replace_with_mask(items["_pair_status"].combine_chunks(), pa.array(paired), pa.array(status, pa.string()))
+    return items.set_column(items.column_names.index("_pair_status"), "_pair_status", now)
 
 
 def _not_compared(status: pa.ChunkedArray) -> tuple[str, ...]:
-    counts = Counter(status.to_pylist())
-    others = ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items()) if name != "ok")
+    counts = sorted((str(row["values"]), row["counts"]) for row in pc.value_counts(status).to_pylist())
+    others = ", ".join(f"{count:,} {name}" for name, count in counts if name != "ok")
     return (f"of {len(status):,} pairs, these cannot be compared: {others}",) if others else ()
 
 
