@@ -80,7 +80,7 @@ def test_a_thousand_mutations(tmp_path: Path, mutated_media: ModuleType) -> None
 @pytest.mark.slow
 @pytest.mark.usefixtures("local_ray")
 def test_a_whole_job_on_a_thousand_mutations(tmp_path: Path, mutated_media: ModuleType) -> None:
-    paths = mutated_media.write_mutations(tmp_path / "source", 1000, seed=0)
+    mutated_media.write_mutations(tmp_path / "source", 1000, seed=0)
     job = MelJob.model_validate(
         {
             "source": {"path": str(tmp_path / "source")},
@@ -96,7 +96,9 @@ def test_a_whole_job_on_a_thousand_mutations(tmp_path: Path, mutated_media: Modu
     failed = read_quarantine(str(tmp_path / "store"))
     assert set(failed["stage"].to_pylist()) <= STAGES
     stored = LatentStore(tmp_path / "store").select(["source"])["source"].to_pylist()
-    known = {path.name for path in paths if path.suffix.lower() in MEDIA_EXTENSIONS}
+    there = [path for path in (tmp_path / "source").rglob("*") if path.suffix.lower() in MEDIA_EXTENSIONS]
+    known = {path.relative_to(tmp_path / "source").as_posix() for path in there}
+    assert len(known) == 1006  # the mutations, and the recordings that they were made from
     assert {*stored, *failed["source"].to_pylist()} == known
 
 
