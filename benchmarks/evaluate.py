@@ -112,9 +112,10 @@ def main() -> None:
     """Takes turns, and prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="2,000 pairs, one round; rougher figures")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     arguments = parser.parse_args()
-    num_pairs, rounds = (2_000, 1) if arguments.quick else (10_000, 3)
+    num_pairs, rounds = (2_000, 1) if arguments.quick else (10_000, arguments.rounds)
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"  # of the processes that are started
     found: dict[str, list[float]] = {name: [] for name in ("bare", "whole", "beyond")}
     with tempfile.TemporaryDirectory() as name:
