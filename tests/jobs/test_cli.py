@@ -92,7 +92,12 @@ def test_schema_is_json_schema() -> None:
     assert schema["properties"]["kind"]["const"] == "encode"
     assert schema["additionalProperties"] is False
     assert "seconds" in schema["$defs"]["SegmentSpec"]["properties"]["length_seconds"]["description"]
-    assert set(json.loads(latentmill("schema").stdout)["discriminator"]["mapping"]) == {"encode", "mel", "reconstruct"}
+    assert set(json.loads(latentmill("schema").stdout)["discriminator"]["mapping"]) == {
+        "encode",
+        "evaluate",
+        "mel",
+        "reconstruct",
+    }
     assert "did you mean encode" in latentmill("schema", "encod").stderr
 
 
