@@ -1,14 +1,13 @@
 """A clip's embedding that needs no weights: what its log-mel spectrogram is like on average."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.audio.mel_filterbank import mel_filterbank
 from workers.metrics.framing import Framing, power_spectra
+from workers.metrics.mel_bands import MelBands, mel_bands
 from workers.metrics.outcome import Status
 
 FRAMING: Final = Framing(n_fft=1024, win_length=1024, hop_length=256, margin=0)
@@ -73,41 +72,25 @@ def log_mel_statistics(waveform: NDArray[np.floating[Any]], sample_rate: int) ->
         raise TypeError(f"the waveform has {waveform.dtype} samples: scale them to floating numbers in [-1, 1]")
     if waveform.ndim != 1:
         raise ValueError(f"the waveform has the shape {list(waveform.shape)}; expected [T], one channel")
-    bins, weights, starts = _bands(sample_rate)
+    bands = _bands(sample_rate)
     if not np.isfinite(waveform).all():
         return Embedding(None, "nonfinite")
     if len(waveform) < MIN_SAMPLES:
         return Embedding(None, "too_short")
     with np.errstate(over="ignore", invalid="ignore"):  # float64 samples can be too large to be squared
-        # Not a matrix product: the last bits of those depend on how many threads BLAS has.
-        bands = [
-            np.add.reduceat(power[0][:, bins] * weights, starts, axis=-1)
-            for power in power_spectra(waveform[None].astype(np.float64), FRAMING)
-        ]
-        levels = np.log10(FLOOR + np.concatenate(bands))  # [frames, n_mels]
+        spectra = power_spectra(waveform[None].astype(np.float64), FRAMING)
+        levels = np.log10(FLOOR + np.concatenate([bands.of(power[0]) for power in spectra]))  # [frames, n_mels]
         steps = np.abs(np.diff(levels, axis=0))
         values = np.concatenate([levels.mean(axis=0), levels.std(axis=0), steps.mean(axis=0)]).astype(np.float32)
     return Embedding(values, "ok") if np.isfinite(values).all() else Embedding(None, "nonfinite")
 
 
-@lru_cache(maxsize=16)
-def _bands(sample_rate: int) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.intp]]:
-    """Bins of band after band, the weight of each, and where among them each band starts."""
+def _bands(sample_rate: int) -> MelBands:
+    full_scale = (FRAMING.win_length / 4) ** 2  # |X|² of a sine of amplitude 1 under a Hann window
     try:
-        filters = mel_filterbank(
-            sample_rate=sample_rate,
-            n_fft=FRAMING.n_fft,
-            n_mels=NUM_MELS,
-            f_min_hz=0.0,
-            f_max_hz=sample_rate / 2,
-            scale="htk",
-            norm="none",
-        )
+        return mel_bands(sample_rate=sample_rate, n_fft=FRAMING.n_fft, n_mels=NUM_MELS, full_scale=full_scale)
     except ValueError as error:
         raise ValueError(
             f"log-mel statistics are not defined at {sample_rate} Hz, where a mel band has no bin: resample to at most "
             "192000 Hz"
         ) from error
-    bands, bins = np.nonzero(filters.T)
-    full_scale = (FRAMING.win_length / 4) ** 2  # |X|² of a sine of amplitude 1 under a Hann window
-    return bins, filters[bins, bands] / full_scale, np.searchsorted(bands, np.arange(NUM_MELS))

@@ -1,13 +1,12 @@
 """Distances between magnitude spectra: 0 where the clips are equal, and blind to phase."""
 
 import math
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.audio.mel_filterbank import mel_filterbank
 from workers.metrics.framing import Framing, power_spectra
+from workers.metrics.mel_bands import MelBands, mel_bands
 from workers.metrics.outcome import Score
 from workers.metrics.pair import Pair
 
@@ -57,11 +56,10 @@ def log_mel_l1(pair: Pair) -> Score:
     """
     if obstacle := pair.obstacle(min_samples=MEL_FRAMING.min_samples, reference_sounds=False, degraded_sounds=False):
         return Score.undefined(obstacle)
-    bins, weights, starts = _mel_bands(pair.sample_rate)
+    bands = _mel_bands(pair.sample_rate)
     total = 0.0
     for power in power_spectra(_both(pair), MEL_FRAMING):
-        # Not a matrix product: the last bits of those depend on how many threads BLAS has.
-        mel = np.add.reduceat(power[..., bins] * weights, starts, axis=-1)  # [2, frames, n_mels]
+        mel = bands.of(power)  # [2, frames, n_mels]
         mel += MEL_FLOOR
         total += float(np.abs(_log_ratio(mel)).sum())
     num_values = MEL_FRAMING.num_frames(pair.num_samples) * NUM_MELS
@@ -108,22 +106,10 @@ def _log_ratio(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return ratio
 
 
-@lru_cache(maxsize=16)
-def _mel_bands(sample_rate: int) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.intp]]:
-    """Bins of band after band, the weight of each, and where among them each band starts."""
+def _mel_bands(sample_rate: int) -> MelBands:
     try:
-        filters = mel_filterbank(
-            sample_rate=sample_rate,
-            n_fft=MEL_FRAMING.n_fft,
-            n_mels=NUM_MELS,
-            f_min_hz=0.0,
-            f_max_hz=sample_rate / 2,
-            scale="htk",
-            norm="none",
-        )
+        return mel_bands(sample_rate=sample_rate, n_fft=MEL_FRAMING.n_fft, n_mels=NUM_MELS)
     except ValueError as error:
         raise ValueError(
             f"log_mel_l1 is not defined at {sample_rate} Hz, where a mel band has no bin: resample to at most 48000 Hz"
         ) from error
-    bands, bins = np.nonzero(filters.T)
-    return bins, filters[bins, bands], np.searchsorted(bands, np.arange(NUM_MELS))
