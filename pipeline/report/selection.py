@@ -19,14 +19,15 @@ BEST_FIRST = (
     "pesq_nb",
     "estoi",
     "stoi",
-    "si_sdr_db",
-    "snr_db",
     "mrstft",
     "lsd",
     "log_mel_l1",
+    "si_sdr_db",
+    "snr_db",
     "correlation",
 )
-"""What units are ranked by unless it is said: the first that a store has, as a column's name or the end of one."""
+"""What units are ranked by unless it is said: the first that a store has, as a column's name or the end of one.
+Metrics of the waveform come last: of sounds made anew from a spectrogram they say little."""
 LOWER_IS_BETTER = ("log_mel_l1", "lsd", "mrstft", "_seconds")
 """Ends of the names of columns of which less is better."""
 
