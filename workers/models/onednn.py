@@ -28,6 +28,12 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return y
 
 
+def packed_linear_weight(weight: Tensor, rows: int) -> Tensor:
+    """A weight [N, K] in the layout that `linear` is fastest with for so many rows."""
+    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), rows)
+    return packed
+
+
 class PackedConvolution:
     """`functional.conv2d` with fixed weights.
 

@@ -1,0 +1,1 @@
+"""AudioGen and MusicGen: texts → codes → sound."""

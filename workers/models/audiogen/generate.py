@@ -1,0 +1,94 @@
+"""Texts to codes: windows of a language model, each continuing the one before.
+
+    total       |===============================================|
+    window 1    |-----------------------|
+    window 2            |...............--------|                 . codes of the window before, as a prompt
+    window 3                    |...............----------------|
+                '-stride'
+
+All in whole frames. What is given, a beginning to be continued or the parts around a hole, is kept as it is; the rest
+is drawn frame by frame, each from all that is before it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from workers.models.audiogen.decoder import Decoder, Texts
+from workers.models.audiogen.delays import first_step, to_codes, to_sequence
+from workers.models.audiogen.sampling import Sampler, Sampling, unit_uniforms
+
+UNKNOWN = -1
+"""Stands where a code is to be made."""
+
+
+def windows(num_frames: int, *, window: int, stride: int) -> Iterator[range]:
+    """The frames of each window.
+
+    Args:
+        num_frames: Of the clip.
+        window: Frames that the model sees at most.
+        stride: Frames that the next window leaves behind.
+    """
+    start, end = 0, 0
+    while end < num_frames:
+        end = min(start + window, num_frames)
+        yield range(start, end)
+        start += stride
+
+
+def generate_codes(
+    decoder: Decoder,
+    texts: Texts,
+    known: Tensor,
+    *,
+    sampling: Sampling,
+    seeds: Sequence[int],
+    window: int,
+    stride: int,
+    on_step: Callable[[], None] | None = None,
+) -> Tensor:
+    """Make the codes of a batch that are not known.
+
+    Args:
+        decoder: For this many clips.
+        texts: Of the clips, on the decoder's device.
+        known: int64 [B, K, frames] on the CPU, UNKNOWN where a code is to be made; the first frame with one is the
+            same in every clip.
+        sampling: How tokens are chosen, a row for each clip.
+        seeds: Of the clips' random numbers.
+        window: Frames that the model sees at most.
+        stride: Frames that a further window leaves behind.
+        on_step: Called before each step; what it raises ends the generation.
+
+    Returns:
+        int64 [B, K, frames] on the CPU.
+    """
+    device, spec = texts.values.device, decoder.spec
+    _, books, frames = known.shape
+    uniforms = torch.from_numpy(np.stack([unit_uniforms(seed, frames, books) for seed in seeds])).transpose(1, 2)
+    sampling = sampling.to(device)
+    sampler, guidance = Sampler(sampling, spec.card), sampling.guidance[:, None]
+    codes = known.clone()
+    for seen in windows(frames, window=window, stride=stride):
+        piece = codes[..., seen.start : seen.stop]
+        unknown = (piece == UNKNOWN).any(1).any(0)
+        if not unknown.any():
+            continue
+        sequence = to_sequence(piece, spec.delays, spec.card).to(device)
+        numbers = to_sequence(uniforms[..., seen.start : seen.stop], spec.delays, 0).to(device)
+        begin, end = first_step(int(unknown.nonzero()[0]), spec.delays), sequence.shape[-1]
+        decoder.start(texts, end - 1)
+        hidden = decoder.prefill(sequence[..., :begin])
+        for step in range(begin, end):
+            if on_step is not None:
+                on_step()
+            drawn = sampler(decoder.logits(hidden, guidance), numbers[..., step])
+            place = sequence[..., step]
+            place.copy_(drawn.where(place == UNKNOWN, place))
+            if step + 1 < end:
+                hidden = decoder.step(place)
+        codes[..., seen.start : seen.stop] = to_codes(sequence, spec.delays).cpu()
+    return codes
