@@ -29,6 +29,9 @@ class Checkpoint:
     files: tuple[Path, ...]
     """The weight files, sorted by name; several where the weights are sharded."""
 
+    beside: tuple[Path, ...] = ()
+    """Other files that were asked for and are there, sorted by name, such as a tokenizer's."""
+
     @property
     def variant(self) -> str | None:
         """What the files are called beside the default, such as `fp16` of `model.fp16.safetensors`."""
@@ -76,7 +79,13 @@ def hub_commit(hub_id: str, *, subfolder: str | None = None, revision: str | Non
 
 
 def find_checkpoint(
-    weights: str, *, stem: str, subfolder: str | None = None, revision: str | None = None, allow_pickle: bool = False
+    weights: str,
+    *,
+    stem: str,
+    subfolder: str | None = None,
+    revision: str | None = None,
+    allow_pickle: bool = False,
+    beside: Sequence[str] = (),
 ) -> Checkpoint:
     """Locate a model's config and weights, fetching them from the hub where `weights` is a hub id.
 
@@ -86,17 +95,20 @@ def find_checkpoint(
         subfolder: Where to look too, such as `vae` in a pipeline's folder.
         revision: Commit, tag or branch on the hub.
         allow_pickle: Take pickled weights where there are no safetensors. Unpickling can run arbitrary code.
+        beside: Names of other files to fetch from the same folder, where they are there.
 
     Raises:
         ValueError: There is no such folder, no config, or no acceptable weights; or the hub cannot give them.
     """
     suffixes = (".safetensors", *(_PICKLE_SUFFIXES if allow_pickle else ()))
-    patterns = ["config.json", *(f"{stem}*{suffix}" for suffix in suffixes), f"{stem}*.index*.json"]
+    patterns = ["config.json", *(f"{stem}*{suffix}" for suffix in suffixes), f"{stem}*.index*.json", *beside]
     root = _root(weights, patterns, subfolder=subfolder, revision=revision)
     folder = _folder_with_config(root, subfolder)
     for suffix in suffixes:
         if files := _unambiguous(sorted(folder.glob(f"{stem}*{suffix}")), folder):
-            return Checkpoint(folder=folder, config=_read_json(folder / "config.json"), files=tuple(files))
+            others = tuple(folder / name for name in sorted(beside) if (folder / name).is_file())
+            config = _read_json(folder / "config.json")
+            return Checkpoint(folder=folder, config=config, files=tuple(files), beside=others)
     pickled = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLE_SUFFIXES)
     if pickled:
         raise ValueError(
@@ -104,6 +116,22 @@ def find_checkpoint(
             "convert them to safetensors, or set allow_pickle: true if you trust their author"
         )
     raise ValueError(f"no weights in {folder}: expected {stem}.safetensors beside config.json")
+
+
+def find_files(weights: str, names: Sequence[str], *, revision: str | None = None) -> Path:
+    """A model's folder, whatever its format, with those of the named files that are there, fetched where they are not.
+
+    Args:
+        weights: A folder, its URI, or a hub id. A folder that exists wins.
+        names: Relative to it, in which `*` stands for anything but `/`.
+        revision: Commit, tag or branch on the hub.
+
+    Raises:
+        ValueError: There is no such folder, or the hub cannot give it.
+    """
+    if folder := find_folder(weights):
+        return fetch_folder(folder, names, needs_config=False) if is_uri(folder) else Path(folder)
+    return _from_hub(weights, list(names), revision)
 
 
 def read_config(weights: str, *, subfolder: str | None = None, revision: str | None = None) -> Mapping[str, Any]:

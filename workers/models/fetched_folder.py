@@ -21,21 +21,22 @@ from workers.files.uri import WEB
 _PIECE_BYTES = 8 << 20
 
 
-def fetch_folder(uri: str, patterns: Sequence[str]) -> Path:
+def fetch_folder(uri: str, patterns: Sequence[str], *, needs_config: bool = True) -> Path:
     """The local copy of a folder, with those of its files that match.
 
     Args:
         uri: Of the folder.
         patterns: Names relative to it, in which `*` stands for anything but `/`. On the web, where nothing can be
             listed, the files are looked for that are named if `*` stands for nothing.
+        needs_config: Refuse a folder without `config.json`.
 
     Raises:
-        ValueError: There is no `config.json` in it, or it cannot be read; the message says why.
+        ValueError: There is no `config.json` in it that it needs, or it cannot be read; the message says why.
     """
     try:
         files = _files_on_the_web(uri, patterns) if scheme_of(uri) in WEB else _files(uri)
         wanted = {name: entry for name, entry in files.items() if any(_matches(name, pattern) for pattern in patterns)}
-        if not any(name.rpartition("/")[2] == "config.json" for name in wanted):
+        if needs_config and not any(name.rpartition("/")[2] == "config.json" for name in wanted):
             raise ValueError(f"no config.json in {uri}: give the folder that save_pretrained (or save) wrote")
         folder = _cache() / _key(uri, files)
         folder.mkdir(parents=True, exist_ok=True)
