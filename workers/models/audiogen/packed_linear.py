@@ -1,6 +1,6 @@
 """Matrix products with fixed weights, as fast as the device has them."""
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from workers.models import onednn
@@ -17,20 +17,18 @@ class PackedLinear:
     from the shape alone, so results are repeatable.
 
     Args:
-        weight: [N, K].
-        bias: [N].
+        layer: Whose weights these are; where they are packed, they are not kept besides.
         rows: Rows of the inputs that are to be fast.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, *, rows: int) -> None:
-        self._weight, self._bias = weight, bias
+    def __init__(self, layer: nn.Linear, *, rows: int) -> None:
+        weight, self.bias = layer.weight.detach(), layer.bias
         worth = rows >= 2 and rows * weight.numel() >= _WORTH_PACKING
-        self._packed: Tensor | None = None
-        if worth and weight.device.type == "cpu" and onednn.computes(weight.dtype):
-            self._packed = onednn.packed_linear_weight(weight, rows)
+        self._packs = worth and weight.device.type == "cpu" and onednn.computes(weight.dtype)
+        self._weight = onednn.packed_linear_weight(weight, rows) if self._packs else weight
 
     def __call__(self, x: Tensor) -> Tensor:
         """[rows, K] to [rows, N]."""
-        if self._packed is None:
-            return functional.linear(x, self._weight, self._bias)
-        return onednn.linear(x, self._packed, self._bias)
+        if self._packs:
+            return onednn.linear(x, self._weight, self.bias)
+        return functional.linear(x, self._weight, self.bias)

@@ -12,6 +12,7 @@ from workers.models.audiogen.audiocraft_checkpoint import read_audiocraft_checkp
 from workers.models.audiogen.decoder import Decoder, Texts
 from workers.models.audiogen.generate import UNKNOWN, generate_codes, windows
 from workers.models.audiogen.language_model import LanguageModel
+from workers.models.audiogen.packed_lm import PackedLm
 
 WINDOW = {"window": 20, "stride": 5}
 
@@ -34,7 +35,7 @@ def test_greedy_codes_equal_audiocrafts(reference_lm: tuple[LanguageModel, Texts
     """Of three texts of different lengths at once: each as audiocraft makes it alone."""
     lm, texts = reference_lm
     made = generate_codes(
-        Decoder(lm, num_clips=3, guided=True),
+        Decoder(PackedLm(lm, rows=6), num_clips=3, guided=True),
         texts,
         unknown(3, 40, 4),
         sampling=sampling_of(3, top_k=1),
@@ -55,7 +56,7 @@ def test_continuation_and_extension_equal_audiocrafts(
     known = unknown(1, frames, 4)
     known[..., :prompt] = theirs["continuation_prompt"][..., :prompt]
     made = generate_codes(
-        Decoder(lm, num_clips=1, guided=True),
+        Decoder(PackedLm(lm, rows=2), num_clips=1, guided=True),
         Texts(values=texts.values[:1], mask=texts.mask[:1]),
         known,
         sampling=sampling_of(1, top_k=1),
@@ -69,7 +70,7 @@ def test_continuation_and_extension_equal_audiocrafts(
 @torch.inference_mode()
 def test_what_is_given_is_kept_and_the_rest_is_made() -> None:
     """A beginning, a hole and frames behind it, over several windows."""
-    decoder = Decoder(tiny_lm(), num_clips=2, guided=True)
+    decoder = Decoder(PackedLm(tiny_lm(), rows=4), num_clips=2, guided=True)
     known = torch.randint(0, SPEC.card, (2, SPEC.num_codebooks, 47))
     known[..., 6:11] = UNKNOWN
     known[1, :, 30:] = UNKNOWN
@@ -83,7 +84,7 @@ def test_what_is_given_is_kept_and_the_rest_is_made() -> None:
 
 @torch.inference_mode()
 def test_sampled_codes_do_not_depend_on_neighbours_place_and_length() -> None:
-    decoder, texts = Decoder(tiny_lm(), num_clips=3, guided=True), texts_of(SPEC, [4, 2, 7])
+    decoder, texts = Decoder(PackedLm(tiny_lm(), rows=6), num_clips=3, guided=True), texts_of(SPEC, [4, 2, 7])
 
     def codes(order: list[int], num_frames: int) -> Tensor:
         moved = Texts(values=texts.values[order], mask=texts.mask[order])
@@ -108,7 +109,7 @@ def test_generation_can_be_ended_between_steps() -> None:
 
     with torch.inference_mode(), pytest.raises(InterruptedError, match="enough"):
         generate_codes(
-            Decoder(tiny_lm(), num_clips=1, guided=False),
+            Decoder(PackedLm(tiny_lm(), rows=1), num_clips=1, guided=False),
             texts_of(SPEC, [1]),
             unknown(1, 10),
             sampling=sampling_of(1),
