@@ -45,6 +45,11 @@ class Inputs(Protocol):
         """Whether the source says how long its items are, so that no header is read."""
         ...
 
+    @property
+    def decodes(self) -> bool:
+        """Whether units become waveforms before a model sees them; else they travel as they are."""
+        ...
+
     def fingerprint(self) -> dict[str, Any] | None:
         """What the listing follows from, where that can be told without listing; else none."""
         ...
@@ -90,6 +95,11 @@ class Recordings:
     def listed_lengths(self) -> bool:
         """Whether there is a column of durations."""
         return self.source.duration_column is not None
+
+    @property
+    def decodes(self) -> bool:
+        """Always."""
+        return True
 
     def fingerprint(self) -> dict[str, Any] | None:
         """As `Inputs` says."""

@@ -49,6 +49,11 @@ class Pairs:
         """Never: lengths are compared."""
         return False
 
+    @property
+    def decodes(self) -> bool:
+        """Always."""
+        return True
+
     def fingerprint(self) -> None:
         """Listing has to tell."""
 

@@ -7,7 +7,8 @@ Within one file of T samples, units of L samples start every H samples:
                                                       |---- L ----|
                                                             |- tail -·0·0|
 
-`tail: drop` leaves the last, shorter one out unless the file has no other; `tail: keep` pads it just to its bucket.
+`tail: drop` leaves the last, shorter one out unless the file has no other; `tail: keep` pads it just to its bucket. A
+prompt is not cut: its units are variations, all as long as it is to be.
 Units are ordered by a seeded hash of their item, segments of one item in time order: readers get mixed data, decoders
 get locality.
 """
@@ -42,9 +43,10 @@ UNIT_COLUMNS = pa.schema(
     ]
 )
 
-LISTING_COLUMNS = ("_item", "_path", "_member", "_error", "_group", "_duration_seconds")
-"""Columns of a listing that are not carried into the plan as they are. Of the last three there may be none: what the
-source already knows to be wrong with an item, which items are read best together, and how long they are."""
+LISTING_COLUMNS = ("_item", "_path", "_member", "_error", "_group", "_duration_seconds", "_variations")
+"""Columns of a listing that are not carried into the plan as they are. Of the last four there may be none: what the
+source already knows to be wrong with an item, which items are read best together, how long they are, and how many
+units are to be made of each, all from its start on: such items are not cut."""
 
 PAIR_COLUMNS = ("_candidate_path", "_candidate_member", "_pair_status")
 """Columns of a listing of pairs, which the plan carries and the store does not."""
@@ -106,7 +108,7 @@ def build_plan(items: pa.Table, probes: pa.Table | None, settings: PlanSettings)
     total = _listed_lengths(items, settings.decode.sample_rate)
     if probes is not None:
         total = _resampled_lengths(probes, settings.decode.sample_rate)
-    counts = _segment_counts(total, settings)
+    counts = _variations(items) if "_variations" in items.column_names else _segment_counts(total, settings)
     order = _item_order(items, settings.seed)
     item = np.repeat(order, counts[order])
     first = (np.cumsum(counts[order]) - counts[order]).astype(np.int32)
@@ -157,6 +159,7 @@ class CutRows:
             **{field.name: items[field.name] for field in carried},
         }
         self._total, self._item, self._segment, self._settings = total, item, segment, settings
+        self._hop_samples = 0 if "_variations" in items.column_names else settings.hop_samples
 
     def read(self, positions: NDArray[np.int64], columns: Sequence[str]) -> pa.Table:
         """As `Rows` says."""
@@ -166,7 +169,7 @@ class CutRows:
     def length(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Samples of units, `[positions]`."""
         settings = self._settings
-        start = self._segment[positions] * np.int64(settings.hop_samples)
+        start = self._segment[positions] * np.int64(self._hop_samples)
         return np.clip(self._total[self._item[positions]] - start, 0, settings.length_samples)
 
     def _column(self, field: pa.Field, positions: NDArray[np.int64]) -> pa.Array:
@@ -177,11 +180,11 @@ class CutRows:
                 names, numbers = _take(self._of_item["source"], item), pa.array(segment).cast(pa.string())
                 return pc.binary_join_element_wise(names.cast(pa.string()), numbers, "#")
             case "_start_sample":
-                return pa.array(segment * np.int64(settings.hop_samples))
+                return pa.array(segment * np.int64(self._hop_samples))
             case "_num_samples":
                 return pa.array(self.length(positions))
             case "start_seconds":
-                return pa.array(segment * np.int64(settings.hop_samples) / rate)
+                return pa.array(segment * np.int64(self._hop_samples) / rate)
             case "duration_seconds":
                 return pa.array(self.length(positions) / rate)
             case "seed":
@@ -249,6 +252,12 @@ def _resampled_lengths(probes: pa.Table, rate: int) -> NDArray[np.int64]:
     native = pc.fill_null(probes["sample_rate"], 1).to_numpy().astype(np.int64)
     lengths: NDArray[np.int64] = -(-frames * rate // native)
     return lengths
+
+
+def _variations(items: pa.Table) -> NDArray[np.int64]:
+    """Units of each item where the listing says how many."""
+    counts: NDArray[np.int64] = items["_variations"].to_numpy().astype(np.int64)
+    return counts
 
 
 def _segment_counts(total: NDArray[np.int64], settings: PlanSettings) -> NDArray[np.int64]:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -110,9 +110,36 @@ def _open_table(file: Any, path: str, spec: SourceSpec) -> tuple[pa.Schema, Read
     if extension == ".jsonl":
         table = pa.json.read_json(file, read_options=pa.json.ReadOptions(block_size=LONGEST_LINE_BYTES))
     else:
-        table = _read_csv(path, "\t" if extension == ".tsv" else ",", spec)
+        texts = [name for name in (spec.path_column, spec.id_column) if name]
+        only = None if spec.columns is None else {*texts, spec.duration_column, *spec.columns}
+        table = _read_csv(path, texts, only)
     columns = dict(zip(table.column_names, table.columns, strict=False))
     return table.schema, columns.__getitem__
+
+
+def read_table(path: str, *, texts: Sequence[str]) -> pa.Table:
+    """All of a table that fits into memory, whatever kind it is of.
+
+    Args:
+        path: of a file with one of MANIFEST_EXTENSIONS.
+        texts: columns that are texts even where they look like numbers.
+
+    Raises:
+        OSError: it cannot be read.
+        pa.ArrowException: it is no such table.
+    """
+    with open_file(path) as file:
+        match extension_of(path):
+            case ".parquet":
+                table = pq.read_table(file)
+            case ".jsonl":
+                table = pa.json.read_json(file, read_options=pa.json.ReadOptions(block_size=LONGEST_LINE_BYTES))
+            case _:
+                table = _read_csv(path, texts, None)
+    for number, field in enumerate(table.schema):
+        if field.type in _PLAIN:
+            table = table.set_column(number, field.name, table[number].cast(_PLAIN[field.type]))
+    return table
 
 
 def read_column(parquet: pq.ParquetFile, name: str) -> pa.ChunkedArray:
@@ -125,22 +152,20 @@ def read_column(parquet: pq.ParquetFile, name: str) -> pa.ChunkedArray:
     return column.cast(_PLAIN[column.type]) if column.type in _PLAIN else column
 
 
-def _read_csv(path: str, delimiter: str, spec: SourceSpec) -> pa.Table:
-    """All rows of the columns that are asked for; what names something is text, so that an id 007 stays 007.
+def _read_csv(path: str, texts: Sequence[str], only: Collection[str | None] | None) -> pa.Table:
+    """All rows, of all columns or of those asked for; what names something is text, so that an id 007 stays 007.
 
     To find the types of columns, `read_csv` keeps the whole file in memory. The first block's types are what it would
     find, where they fit all that follows: so they are tried first. Each attempt opens the file for itself, since one
     that failed may still be reading ahead.
     """
+    delimiter = "\t" if extension_of(path) == ".tsv" else ","
     parsing = pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
-    converting = pa.csv.ConvertOptions(
-        column_types={name: pa.string() for name in (spec.path_column, spec.id_column) if name}
-    )
-    if spec.columns is not None:
-        wanted = {spec.path_column, spec.id_column, spec.duration_column, *spec.columns}
+    converting = pa.csv.ConvertOptions(column_types={name: pa.string() for name in texts})
+    if only is not None:
         with open_file(path) as file, io.TextIOWrapper(file, "utf-8-sig", newline="") as text:
             header = next(csv.reader(text, delimiter=delimiter), [])
-        converting.include_columns = [name for name in header if name in wanted]
+        converting.include_columns = [name for name in header if name in only]
     try:
         with open_file(path) as file:
             return _in_pieces(pa.csv.open_csv(file, pa.csv.ReadOptions(block_size=_BLOCK_BYTES), parsing, converting))

@@ -1,0 +1,145 @@
+"""`kind: generate`: a table of prompts → sounds, and all that they were made by."""
+
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from pydantic import Field
+
+from jobs.base import Job, Work, output_path
+from pipeline.prompts_spec import PromptsSpec
+from pipeline.segment_spec import SegmentSpec
+from workers.audio.decode_spec import DecodeSpec
+from workers.device_kind import DeviceKind, RequestedDevice
+from workers.files import absolute
+from workers.generate_worker_spec import GateSpec, GenerateWorkerSpec
+from workers.models.audiogen.audiogen_spec import AudioGenSpec
+from workers.models.audiogen.sampling_spec import SamplingSpec
+from workers.models.precision import RequestedPrecision, resolve_precision
+from workers.models.weights import audiogen_digest
+
+if TYPE_CHECKING:
+    from pipeline.inputs import Inputs
+    from pipeline.model_stage import Worker
+
+MAX_SECONDS = 600.0
+
+
+class PromptSettings(SamplingSpec):
+    """All that a row of the table can say of its clips."""
+
+    negative_prompt: str = ""
+    duration_seconds: float = Field(default=5.0, gt=0, le=MAX_SECONDS)
+    variations: int = Field(default=1, ge=1, le=1 << 20)
+    seed: int | None = Field(default=None, ge=0, lt=2**64)
+
+
+class GenerateJob(Job):
+    """Makes sounds from texts, each the same whenever it is made again."""
+
+    kind: Literal["generate"] = "generate"
+    """Sounds from texts."""
+
+    source: PromptsSpec
+    """The prompts."""
+
+    model: AudioGenSpec = AudioGenSpec()
+    """What makes the sounds."""
+
+    duration_seconds: float = Field(default=5.0, gt=0, le=MAX_SECONDS)
+    """Length of a clip. One that is longer than the model's window is made in windows, each continuing the last."""
+
+    variations: int = Field(default=1, ge=1, le=1 << 20)
+    """Clips for each prompt."""
+
+    negative_prompt: str = ""
+    """What clips are pushed away from, instead of from what no text gives."""
+
+    sampling: SamplingSpec = SamplingSpec()
+    """How tokens are chosen."""
+
+    gate: GateSpec = GateSpec()
+    """Which sounds are good enough."""
+
+    microbatch: Annotated[int, Field(ge=1, le=4096)] = 8
+    """Clips that the model makes at once. Always filled up to this many, so a clip never depends on its neighbours;
+    another number may change the last bits, and so a token: it is part of the identity."""
+
+    device: RequestedDevice = "auto"
+    """What the model computes on; `auto` is a GPU where there is one. Part of the identity: the last bits differ."""
+
+    precision: RequestedPrecision = "auto"
+    """What the language model computes in; `auto` is bfloat16 on GPUs and on CPUs with AMX, float32 elsewhere."""
+
+    @property
+    def device_kind(self) -> DeviceKind:
+        """The device of a resolved job.
+
+        Raises:
+            ValueError: It is not resolved.
+        """
+        if self.device == "auto":
+            raise ValueError("device is still auto; call resolved() first")
+        return self.device
+
+    def resolved(self, num_gpus: float) -> tuple[Self, tuple[str, ...]]:
+        """Decides the device, the precision and which files the weights are."""
+        if self.device == "cuda" and num_gpus <= 0:
+            raise ValueError("device: cuda is asked for, and torch finds no GPU here; set device: cpu, or look for it")
+        device: DeviceKind = "cuda" if num_gpus > 0 and self.device != "cpu" else "cpu"
+        precision, reason = resolve_precision(self.precision, device)
+        model, notes = self.model.resolved()
+        if self.precision == "auto":
+            notes += (f"precision {reason}",)
+        changes = {
+            "device": device,
+            "precision": precision,
+            "model": model,
+            "source": self.source.model_copy(update={"path": absolute(self.source.path)}),
+            "output": output_path(self.output),
+        }
+        return self.model_copy(update=changes), notes
+
+    def inputs(self) -> "Inputs":
+        """The prompts of the table."""
+        from pipeline.prompts import Prompts
+
+        defaults = PromptSettings(
+            **self.sampling.model_dump(),
+            negative_prompt=self.negative_prompt,
+            duration_seconds=self.duration_seconds,
+            variations=self.variations,
+        )
+        return Prompts(self.source, defaults)
+
+    def work(self) -> Work:
+        """Language model and codec in one worker."""
+        if self.precision == "auto":
+            raise ValueError("precision is still auto; call resolved() first")
+        worker = GenerateWorkerSpec(
+            model=self.model,
+            gate=self.gate,
+            precision=self.precision,
+            microbatch=self.microbatch,
+            device=self.device_kind,
+        )
+        shape = self.model.shape()
+        hop = shape.codec.hop_length
+        return Work(
+            segment=SegmentSpec(
+                length_seconds=-(-round(MAX_SECONDS * shape.sample_rate) // hop) * hop / shape.sample_rate,
+                tail="keep",
+                bucket_seconds=hop / shape.sample_rate,
+            ),
+            decode=DecodeSpec(sample_rate=shape.sample_rate, channels="mono" if shape.channels == 1 else "stereo"),
+            worker=worker,
+            load_worker=_load,
+            alignment_samples=hop,
+            min_samples=hop,
+            variable_length=True,
+            facts={"weights": audiogen_digest(self.model)},
+        )
+
+
+def _load(spec: GenerateWorkerSpec) -> "Worker":
+    from workers.generate_worker import GenerateWorker
+
+    return GenerateWorker(spec)

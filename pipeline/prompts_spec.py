@@ -1,0 +1,26 @@
+"""Where prompts come from."""
+
+from pydantic import Field
+
+from workers.spec import PathText, Spec
+
+
+class PromptsSpec(Spec):
+    """A table of prompts: a row for each.
+
+    Columns `negative_prompt`, `duration_seconds`, `variations`, `temperature`, `top_k`, `top_p`, `guidance_scale` and
+    `seed` override the job's settings row by row, where they are not empty; the other columns are carried.
+    """
+
+    path: PathText = Field(min_length=1)
+    """A table (.csv, .tsv, .jsonl, .parquet), here or at a URI; or a text file (.txt) with a prompt on each line."""
+
+    prompt_column: str = Field(default="prompt", min_length=1)
+    """Column of the prompts."""
+
+    id_column: str | None = None
+    """Column that names the rows. Otherwise a prompt is named by its beginning and a digest of the row's prompt and
+    overrides: rows can be added, removed and moved without anything being made anew."""
+
+    columns: tuple[str, ...] | None = None
+    """Columns to carry into the store; all of them when unset."""

@@ -1,0 +1,182 @@
+"""A table of prompts → items, one for each row, with all that its sounds are made by.
+
+```
+_item │ _path  _member │ _error │ _duration_seconds │ _variations │ prompt  negative_prompt  temperature … │ metadata …
+```
+
+Settings that a row leaves empty are the job's. What is wrong with a row is said in `_error`, and costs that row.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel, ValidationError
+
+from pipeline.prompts_spec import PromptsSpec
+from pipeline.source.errors import SourceError
+from pipeline.source.items import RESERVED_COLUMNS
+from pipeline.source.listing import Listing
+from pipeline.source.manifest import MANIFEST_EXTENSIONS, read_table
+from workers.files import absolute, check_uri, open_file
+from workers.files.uri import extension_of
+
+NEGATIVE_PROMPT = "negative_prompt"
+TEXTS = ".txt"
+_SLUG_LENGTH = 40
+
+
+def list_prompts(spec: PromptsSpec, defaults: BaseModel) -> Listing:
+    """The prompts of a table.
+
+    Args:
+        spec: which table.
+        defaults: a model of the settings of a row, with the job's values; its class says what values are allowed.
+
+    Raises:
+        SourceError: the table cannot be read, is empty, lacks a column, has one of a wrong type or of a name that the
+            store uses, or two rows have one name.
+    """
+    try:
+        check_uri(spec.path)
+        table = _read(spec)
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        raise SourceError(f"source.path: cannot read the prompts {spec.path!r}: {error}") from error
+    except SourceError:
+        raise
+    except ValueError as error:
+        raise SourceError(f"source.path: {error}") from error
+    if not table.num_rows:
+        raise SourceError(f"source.path: {spec.path!r} has no rows, so there is no prompt")
+    carried = _carried(table, spec, type(defaults))
+    settings = [name for name in type(defaults).model_fields if name in table.column_names]
+    rows = table.select([spec.prompt_column, *settings]).to_pylist()
+    made = [_Row.of(row.pop(spec.prompt_column), row, defaults) for row in rows]
+    names = _names(table, spec, made)
+    columns: dict[str, Any] = {
+        "_item": pa.array(names, pa.string()),
+        "_path": pa.array([absolute(spec.path)] * len(made), pa.string()),
+        "_member": pa.nulls(len(made), pa.string()),
+        "_error": pa.array([row.error for row in made], pa.string()),
+        "_duration_seconds": pa.array([row.settings["duration_seconds"] for row in made], pa.float64()),
+        "_variations": pa.array([row.settings["variations"] for row in made], pa.int32()),
+        "prompt": pa.array([row.prompt for row in made], pa.string()),
+    }
+    for name in type(defaults).model_fields:
+        if name not in ("duration_seconds", "variations"):
+            stored = "prompt_seed" if name == "seed" else name
+            columns[stored] = pa.array([row.settings[name] for row in made], _TYPES[name])
+    items = pa.table(columns | {name: table[name] for name in carried})
+    order = pc.sort_indices(items["_item"])
+    broken = sum(row.error is not None for row in made)
+    notes = (f"of {len(made):,} prompts, {broken:,} cannot be used, and go into the quarantine",) if broken else ()
+    return Listing(items=items.take(order), notes=notes)
+
+
+_TYPES = {
+    NEGATIVE_PROMPT: pa.string(),
+    "temperature": pa.float64(),
+    "top_k": pa.int32(),
+    "top_p": pa.float64(),
+    "guidance_scale": pa.float64(),
+    "seed": pa.uint64(),
+}
+
+
+class _Row:
+    """A prompt and the settings that it is made by."""
+
+    def __init__(self, prompt: str, settings: Mapping[str, Any], given: Mapping[str, Any], error: str | None) -> None:
+        self.prompt, self.settings, self.given, self.error = prompt, settings, given, error
+
+    @classmethod
+    def of(cls, prompt: Any, overrides: Mapping[str, Any], defaults: BaseModel) -> "_Row":
+        """From a row of the table; where its values are not allowed, with the job's, and what is wrong with them."""
+        text = "" if prompt is None else str(prompt)
+        given = {name: _plain(value) for name, value in overrides.items() if value is not None and value != ""}
+        error = None if text.strip() else "the prompt is empty"
+        settings = defaults.model_dump()
+        try:
+            settings = type(defaults).model_validate(settings | given).model_dump()
+        except ValidationError as problem:
+            first = problem.errors(include_url=False)[0]
+            name = str(first["loc"][0]) if first["loc"] else "row"
+            error = error or f"{name} is {given.get(name)!r}: {first['msg'].removeprefix('Value error, ')}"
+        return cls(text, settings, given, error)
+
+    @property
+    def name(self) -> str:
+        """The prompt's beginning, so that a person knows it, and a digest, so that no other row has it."""
+        digest = blake2b(digest_size=6)
+        for part in (self.prompt, *(f"{name}={self.given[name]!r}" for name in sorted(self.given))):
+            digest.update(part.encode("utf-8", "surrogateescape") + b"\0")
+        plain = unicodedata.normalize("NFKD", self.prompt).encode("ascii", "ignore").decode().lower()
+        slug = re.sub(r"[^a-z0-9]+", "-", plain)[:_SLUG_LENGTH].strip("-")
+        return f"{slug}-{digest.hexdigest()}" if slug else digest.hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """Whole numbers as such: a column with gaps holds them as floats."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _read(spec: PromptsSpec) -> pa.Table:
+    extension = extension_of(spec.path)
+    if extension == TEXTS:
+        with open_file(spec.path) as file:
+            lines = [line.rstrip("\r") for line in file.read().decode("utf-8-sig").split("\n")]
+        return pa.table({spec.prompt_column: pa.array([line for line in lines if line.strip()], pa.string())})
+    if extension not in MANIFEST_EXTENSIONS:
+        known = ", ".join(sorted({*MANIFEST_EXTENSIONS, TEXTS}))
+        raise SourceError(f"source.path: {spec.path!r} is no table of prompts; give one of {known}")
+    table = read_table(spec.path, texts=[spec.prompt_column, NEGATIVE_PROMPT, *filter(None, [spec.id_column])])
+    for name in filter(None, (spec.prompt_column, spec.id_column, *(spec.columns or ()))):
+        if name not in table.column_names:
+            raise SourceError(f"{spec.path}: no column {name!r}; it has {', '.join(table.column_names) or 'none'}")
+    return table
+
+
+def _carried(table: pa.Table, spec: PromptsSpec, settings: type[BaseModel]) -> Sequence[str]:
+    """Columns that go into the store as they are."""
+    spent = {spec.prompt_column, spec.id_column, *settings.model_fields}
+    names = [name for name in table.column_names if name not in spent] if spec.columns is None else spec.columns
+    taken = RESERVED_COLUMNS | {"prompt", "prompt_seed"}
+    for name in names:
+        if name in taken or name.startswith("_"):
+            raise SourceError(
+                f"{spec.path}: column {name!r} has a name that the store uses itself; rename it, or list the columns to"
+                " carry in source.columns"
+            )
+    return [name for name in names if name not in spent]
+
+
+def _names(table: pa.Table, spec: PromptsSpec, rows: Sequence[_Row]) -> list[str]:
+    """Of the rows, all different. The same prompt a second time is another clip, `…-2`.
+
+    Raises:
+        SourceError: two have one in the table, or one has none.
+    """
+    if spec.id_column is None:
+        times: Counter[str] = Counter()
+        names = []
+        for row in rows:
+            times[row.name] += 1
+            names.append(row.name if times[row.name] == 1 else f"{row.name}-{times[row.name]}")
+        return names
+    names = ["" if name is None else str(name) for name in table[spec.id_column].to_pylist()]
+    seen: dict[str, int] = {}
+    for number, name in enumerate(names, start=1):
+        if not name:
+            raise SourceError(f"{spec.path}: column {spec.id_column!r} is empty in data row {number}")
+        if name in seen:
+            raise SourceError(
+                f"{spec.path}: column {spec.id_column!r} is {name!r} in data rows {seen[name]} and {number}; give each"
+                " row a name of its own"
+            )
+        seen[name] = number
+    return names

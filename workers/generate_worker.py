@@ -1,0 +1,153 @@
+"""Prompts to sounds."""
+
+from collections.abc import Mapping, Sequence
+from math import inf, nan
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from workers.audio.loudness import integrated_loudness
+from workers.device import resolve_device
+from workers.generate_worker_spec import VERDICTS, GenerateWorkerSpec
+from workers.models.audiogen.audiogen import AudioGen, Clip, MadeClip
+
+SILENT_DBFS = -60.0
+STRETCH_SECONDS = 0.02
+
+
+class GenerateWorker:
+    """Holds an AudioGen on one device.
+
+    A row's codes are the same in whatever batch, position and company it comes, on a given device; on a CPU its sound
+    has the same bits.
+
+    Args:
+        spec: Model and gate.
+
+    Raises:
+        ValueError: The model cannot be loaded, or a GPU is asked for that is not there.
+    """
+
+    def __init__(self, spec: GenerateWorkerSpec) -> None:
+        self.spec = spec
+        self.model = AudioGen(
+            spec.model, device=resolve_device(spec.device), precision=spec.precision, microbatch=spec.microbatch
+        )
+
+    def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """Make any number of clips.
+
+        Args:
+            batch: `prompt` and `negative_prompt` (texts), `num_samples` int64 [n], `bucket_samples` (one number, a
+                multiple of the hop, none is longer), `seed` int64 [n], `temperature`, `top_k`, `top_p` and
+                `guidance_scale` [n].
+
+        Returns:
+            The columns of `spec.outputs`, and `microbatch` int32 [n], the clips computed at once. `error` has a text
+            for each row that cannot be made, None for the others; the columns are zeros there.
+
+        Raises:
+            NoMemoryError: Not even one clip fits into the device's memory.
+        """
+        frames = int(batch["bucket_samples"]) // self.model.shape.codec.hop_length
+        clips = _clips(batch, frames)
+        errors = [self.model.complaint(clip) for clip in clips]
+        good = [row for row, error in enumerate(errors) if error is None]
+        made = self.model.generate([clips[row] for row in good]) if good else []
+        columns = {name: values for name, values in self._columns(made, batch["num_samples"][good]).items()}
+        spread = {name: _spread(values, good, len(clips)) for name, values in columns.items()}
+        spread["microbatch"] = spread["microbatch"].clamp(min=1)
+        return {**spread, "error": errors}
+
+    def _columns(self, made: Sequence[MadeClip], num_samples: Tensor) -> dict[str, Tensor]:
+        if not made:
+            return {"microbatch": torch.empty(0, dtype=torch.int32)}
+        rate = self.model.shape.sample_rate
+        waveform = torch.stack([clip.waveform for clip in made])
+        waveform = waveform * (torch.arange(waveform.shape[2]) < num_samples[:, None, None])
+        peak = waveform.abs().amax(dim=(1, 2))
+        sound = waveform / peak.clamp(min=1.0)[:, None, None]
+        loudness = integrated_loudness(sound.double(), num_samples, rate)
+        clipped = (waveform.abs() > 1).double().sum(dim=(1, 2)) / (num_samples * waveform.shape[1])
+        silence = silence_fraction(sound, num_samples, rate)
+        return {
+            "audio": sound,
+            "codes": torch.stack([clip.codes for clip in made]),
+            "peak": peak.double(),
+            "loudness_lufs": loudness.where(loudness > -inf, nan),
+            "clipped_fraction": clipped,
+            "silence_fraction": silence,
+            "verdict": self._verdicts(loudness, silence, clipped),
+            "seconds": torch.tensor([clip.seconds for clip in made], dtype=torch.float64),
+            "microbatch": torch.tensor([clip.microbatch for clip in made], dtype=torch.int32),
+        }
+
+    def _verdicts(self, loudness: Tensor, silence: Tensor, clipped: Tensor) -> Tensor:
+        """Places in VERDICTS, int8 [n]: the first gate that a sound does not pass."""
+        gate = self.spec.gate
+        verdict = torch.zeros(len(loudness), dtype=torch.int8)
+        fails = {
+            "clipped": None if gate.max_clipped is None else clipped > gate.max_clipped,
+            "too_silent": None if gate.max_silence is None else silence > gate.max_silence,
+            "too_quiet": None if gate.min_loudness_lufs is None else loudness < gate.min_loudness_lufs,
+        }
+        for name, failed in fails.items():
+            if failed is not None:
+                verdict[failed] = VERDICTS.index(name)
+        return verdict
+
+
+def silence_fraction(sound: Tensor, num_samples: Tensor, sample_rate: int) -> Tensor:
+    """Share of a clip's 20-ms stretches whose RMS over all channels is below -60 dBFS.
+
+    Args:
+        sound: float32 [B, C, T], zero from `num_samples` on.
+        num_samples: int64 [B]; a rest at the end counts as a stretch.
+        sample_rate: Hz.
+
+    Returns:
+        float64 [B].
+    """
+    length = round(STRETCH_SECONDS * sample_rate)
+    stretches = -(-num_samples // length)
+    padded = torch.nn.functional.pad(sound.double(), (0, -sound.shape[2] % length))
+    energy = padded.unflatten(2, (-1, length)).square().sum(dim=(1, 3))  # [B, stretches]
+    starts = torch.arange(energy.shape[1]) * length
+    samples = (num_samples[:, None] - starts).clamp(0, length)
+    quiet = energy < samples * sound.shape[1] * 10 ** (SILENT_DBFS / 10)
+    return (quiet & (samples > 0)).sum(1).double() / stretches
+
+
+def _clips(batch: Mapping[str, Any], frames: int) -> list[Clip]:
+    numbers = zip(
+        batch["seed"].tolist(),
+        batch["temperature"].tolist(),
+        batch["top_k"].tolist(),
+        batch["top_p"].tolist(),
+        batch["guidance_scale"].tolist(),
+        strict=True,
+    )
+    texts = zip(batch["prompt"], batch["negative_prompt"], strict=True)
+    return [
+        Clip(
+            prompt=prompt,
+            negative_prompt=negative_prompt or "",
+            num_frames=frames,
+            seed=seed,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            guidance_scale=guidance_scale,
+        )
+        for (prompt, negative_prompt), (seed, temperature, top_k, top_p, guidance_scale) in zip(
+            texts, numbers, strict=True
+        )
+    ]
+
+
+def _spread(values: Tensor, rows: list[int], num_rows: int) -> Tensor:
+    """Values of some rows at their places among all, zeros elsewhere."""
+    spread = values.new_zeros((num_rows, *values.shape[1:]))
+    spread[rows] = values
+    return spread

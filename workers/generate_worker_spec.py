@@ -1,0 +1,90 @@
+"""Settings of the generate worker."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from workers.audio_column import AudioColumn
+from workers.column import Column
+from workers.device_kind import RequestedDevice
+from workers.label_column import LabelColumn
+from workers.models.audiogen.audiogen_spec import AudioGenSpec
+from workers.models.precision import Precision
+from workers.number_column import NumberColumn
+from workers.spec import Spec
+from workers.tensor_column import TensorColumn
+
+VERDICTS = ("accepted", "too_quiet", "too_silent", "clipped")
+
+
+class GateSpec(Spec):
+    """What a sound must be like to be accepted; one that is not is stored all the same, and its `verdict` says why."""
+
+    min_loudness_lufs: float | None = Field(default=None, ge=-70, le=0)
+    """At least this loud, integrated over the clip; a quieter one is `too_quiet`."""
+
+    max_silence: float | None = Field(default=None, ge=0, le=1)
+    """At most this much of it is silence; more is `too_silent`."""
+
+    max_clipped: float | None = Field(default=None, ge=0, le=1)
+    """At most this much of its samples are beyond full scale; more is `clipped`."""
+
+
+class GenerateWorkerSpec(Spec):
+    """Prompts in, sounds out."""
+
+    model: AudioGenSpec = AudioGenSpec()
+    """What makes them."""
+
+    gate: GateSpec = GateSpec()
+    """Which of them are good enough."""
+
+    precision: Precision = "float32"
+    """What the language model computes in."""
+
+    microbatch: Annotated[int, Field(ge=1, le=4096)] = 8
+    """Clips computed at once, filled up to this many. Part of the job's identity: it may change the last bits."""
+
+    device: RequestedDevice = "auto"
+    """Where to compute; `auto` is the GPU where there is one."""
+
+    def outputs(self, num_samples: int, channels: int) -> tuple[Column, ...]:
+        """The columns of a clip [channels, num_samples].
+
+        Raises:
+            ValueError: The model makes no such clips, or its weights cannot be read.
+        """
+        shape = self.model.shape()
+        if channels != shape.channels:
+            raise ValueError(f"the model has {shape.channels} channels, a unit has {channels}")
+        frames = num_samples // shape.codec.hop_length
+        return (
+            AudioColumn(
+                name="audio",
+                description="the sound; where its peak is above 1, divided by it",
+                num_channels=channels,
+                num_samples=num_samples,
+                sample_rate=shape.sample_rate,
+            ),
+            TensorColumn(
+                name="codes",
+                description="the codec's codes that the sound was decoded from, a row for each codebook",
+                shape=(shape.lm.num_codebooks, frames),
+                dtype="uint16",
+            ),
+            NumberColumn(name="peak", description="largest absolute sample of what the codec gave"),
+            NumberColumn(
+                name="loudness_lufs",
+                description="integrated loudness by ITU-R BS.1770-4; null where all is below its gate",
+                unit="LUFS",
+            ),
+            NumberColumn(name="clipped_fraction", description="share of samples beyond full scale before division"),
+            NumberColumn(name="silence_fraction", description="share of 20-ms stretches whose RMS is below -60 dBFS"),
+            LabelColumn(name="verdict", description="what the gate says of the sound", labels=VERDICTS),
+            NumberColumn(
+                name="seconds",
+                description="the clip's share of the time that it took; not in the digest",
+                unit="s",
+                is_content=False,
+            ),
+        )
