@@ -107,7 +107,7 @@ def find_checkpoint(
     for suffix in suffixes:
         if files := _unambiguous(sorted(folder.glob(f"{stem}*{suffix}")), folder):
             others = tuple(folder / name for name in sorted(beside) if (folder / name).is_file())
-            config = _read_json(folder / "config.json")
+            config = read_json(folder / "config.json")
             return Checkpoint(folder=folder, config=config, files=tuple(files), beside=others)
     pickled = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLE_SUFFIXES)
     if pickled:
@@ -152,7 +152,7 @@ def read_config(weights: str, *, subfolder: str | None = None, revision: str | N
 @lru_cache(maxsize=64)
 def _read_config(location: str, subfolder: str | None, revision: str | None) -> Mapping[str, Any]:
     root = _root(location, ["config.json"], subfolder=subfolder, revision=revision)
-    return _read_json(_folder_with_config(root, subfolder) / "config.json")
+    return read_json(_folder_with_config(root, subfolder) / "config.json")
 
 
 def _root(weights: str, patterns: Sequence[str], *, subfolder: str | None, revision: str | None) -> Path:
@@ -214,7 +214,12 @@ def _unambiguous(files: list[Path], folder: Path) -> list[Path]:
     return variants.get("") or next(iter(variants.values()), [])
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Parse a file of settings.
+
+    Raises:
+        ValueError: It is not JSON, or no object.
+    """
     try:
         config = json.loads(path.read_bytes())
     except ValueError as error:

@@ -1,33 +1,52 @@
 """AudioGen and MusicGen as audiocraft exports them: `state_dict.bin` and `compression_state_dict.bin` in a folder."""
 
+from collections.abc import Callable
 from pathlib import Path
 
-from workers.models.audiogen.audiocraft_file import CODEC_FILE, LM_FILE, Pointer, read_audiocraft_file
+from workers.models.audiogen.audiocraft_file import (
+    CODEC_FILE,
+    LM_FILE,
+    Pointer,
+    read_audiocraft_file,
+)
 from workers.models.audiogen.audiocraft_shape import audiogen_shape, encodec_shape
 from workers.models.audiogen.audiocraft_state import codec_state, lm_state
-from workers.models.audiogen.checkpoint import AudioGenCheckpoint
+from workers.models.audiogen.checkpoint import AudioGenCheckpoint, CodecCheckpoint
 
 
-def read_audiocraft_checkpoint(folder: Path) -> AudioGenCheckpoint:
+def read_audiocraft_checkpoint(
+    folder: Path, *, codec: Callable[[], CodecCheckpoint] | None = None
+) -> AudioGenCheckpoint:
     """Read a model. Nothing in its files gets run; tensors come from the disk where they are first used.
 
     Args:
         folder: With both files.
+        codec: Reads a codec to use instead of the folder's.
 
     Raises:
-        ValueError: A file is missing, cut short or damaged; the codec's only points to another one; something is set
+        ValueError: A file is missing, cut short or damaged; the codec's only names a published one; something is set
             that is not built here; or settings, tensors, language model and codec do not fit each other.
     """
     file = read_audiocraft_file(folder / LM_FILE)
     if isinstance(file, Pointer):
-        raise ValueError(f"{folder / LM_FILE} only points to {file.pretrained}: give that model instead")
-    codec_file = read_audiocraft_file(folder / CODEC_FILE)
-    if isinstance(codec_file, Pointer):
-        raise ValueError(f"{folder / CODEC_FILE} only points to {codec_file.pretrained}: name a codec")
-    shape = audiogen_shape(file, encodec_shape(codec_file.config))
+        raise ValueError(f"{folder / LM_FILE} only names {file.pretrained}: give that model instead")
+    own = codec() if codec else read_audiocraft_codec(folder)
+    shape = audiogen_shape(file, own.shape)
     return AudioGenCheckpoint(
-        shape=shape,
-        lm_state=lm_state(file, shape.lm),
-        codec_state=codec_state(codec_file),
-        files=(file.path, codec_file.path),
+        shape=shape, lm_state=lm_state(file, shape.lm), codec_state=own.state, files=(file.path, *own.files)
     )
+
+
+def read_audiocraft_codec(folder: Path) -> CodecCheckpoint:
+    """Read the codec alone.
+
+    Raises:
+        ValueError: As `read_audiocraft_checkpoint`.
+    """
+    file = read_audiocraft_file(folder / CODEC_FILE)
+    if isinstance(file, Pointer):
+        raise ValueError(
+            f"{folder / CODEC_FILE} holds no codec and names {file.pretrained}: set codec to a folder of that model in "
+            "the transformers format, or to its hub id"
+        )
+    return CodecCheckpoint(shape=encodec_shape(file.config), state=codec_state(file), files=(file.path,))

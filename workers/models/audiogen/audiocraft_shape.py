@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 
 from pydantic import ValidationError
 
+from workers.models.audiogen import defaults
 from workers.models.audiogen.audiocraft_file import AudiocraftConfig, AudiocraftFile
 from workers.models.audiogen.lm_spec import LmSpec
 from workers.models.audiogen.shape import AudioGenShape, EncodecShape, complaints
@@ -44,9 +45,6 @@ _CODEC_SUPPORTED: dict[str, tuple[Any, Any]] = {
     "seanet.encoder": ({}, {}),
     "seanet.decoder.final_activation": (None, None),
 }
-
-_AUDIOGEN_STRIDE_SECONDS, _MUSICGEN_STRIDE_SECONDS = 2.0, 18.0
-"""What audiocraft's classes drop of a window; no file says it."""
 
 
 def text_condition(config: AudiocraftConfig) -> str:
@@ -146,7 +144,8 @@ def audiogen_shape(file: AudiocraftFile, codec: EncodecShape) -> AudioGenShape:
     """
     config = file.config
     segment_seconds = config.need("dataset.segment_duration", float)
-    stride = _MUSICGEN_STRIDE_SECONDS if config.get("solver") == "musicgen" else _AUDIOGEN_STRIDE_SECONDS
+    is_musicgen = config.get("solver") == "musicgen"
+    stride = defaults.MUSICGEN_STRIDE_SECONDS if is_musicgen else defaults.AUDIOGEN_STRIDE_SECONDS
     settings: Mapping[str, Any] = {
         "lm": lm_spec(file),
         "codec": codec,
@@ -154,12 +153,11 @@ def audiogen_shape(file: AudiocraftFile, codec: EncodecShape) -> AudioGenShape:
         "channels": 2 if config.get("interleave_stereo_codebooks.use", False) else config.need("channels", int),
         "frame_rate_hz": codec.sample_rate // prod(codec.ratios),
         "segment_seconds": segment_seconds,
-        # A model of windows that short has no default of its own.
-        "extend_stride_seconds": stride if stride < segment_seconds else segment_seconds / 2,
-        "guidance": float(config.get("classifier_free_guidance.inference_coef", 3.0)),
-        "top_k": config.get("generate.lm.top_k", 250),
-        "top_p": config.get("generate.lm.top_p", 0.0),
-        "temperature": config.get("generate.lm.temp", 1.0),
+        "extend_stride_seconds": defaults.stride_seconds(stride, segment_seconds),
+        "guidance": float(config.get("classifier_free_guidance.inference_coef", defaults.GUIDANCE)),
+        "top_k": config.get("generate.lm.top_k", defaults.TOP_K),
+        "top_p": config.get("generate.lm.top_p", defaults.TOP_P),
+        "temperature": config.get("generate.lm.temp", defaults.TEMPERATURE),
         "text_encoder": config.need(f"conditioners.{text_condition(config)}.t5.name", str),
     }
     try:

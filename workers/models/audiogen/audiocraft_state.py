@@ -1,7 +1,6 @@
-"""From audiocraft's names of tensors to ours, in the types of the file.
+"""From audiocraft's names of tensors to those of `lm_state` and `codec_state`, in the types of the file.
 
-A language model's are those of `lm_state`. A codec's are those of transformers' `EncodecModel`, with every weight norm
-folded into the weight that it makes:
+Of a codec:
 
 ```
 encoder.model.0.conv.conv.weight_g, .weight_v   →   encoder.layers.0.conv.weight
@@ -12,17 +11,14 @@ quantizer.vq.layers.2._codebook.embed           →   quantizer.layers.2.codeboo
 """
 
 import re
-from collections.abc import Mapping
 
 import torch
-from torch import Tensor
 
 from workers.models.audiogen.audiocraft_file import AudiocraftFile
 from workers.models.audiogen.audiocraft_shape import text_condition
+from workers.models.audiogen.codec_state import CodecState, fold_weight_norm
 from workers.models.audiogen.lm_spec import LmSpec
 from workers.models.audiogen.lm_state import LmState, check_lm_state
-
-CodecState = dict[str, Tensor]
 
 # Of a layer: our name, and audiocraft's.
 _LAYER = {
@@ -42,7 +38,6 @@ _CODEC_NAMES = (
     (re.compile(r"\.(?:conv|convtr)\.norm\."), ".norm."),
     (re.compile(r"^quantizer\.vq\.layers\.(\d+)\._codebook\."), r"quantizer.layers.\1.codebook."),
 )
-_TRAINING_ONLY = re.compile(r"\.codebook\.(?:inited|cluster_size|embed_avg)$")
 
 
 def lm_state(file: AudiocraftFile, spec: LmSpec) -> LmState:
@@ -81,31 +76,6 @@ def lm_state(file: AudiocraftFile, spec: LmSpec) -> LmState:
 def codec_state(file: AudiocraftFile) -> CodecState:
     """The codec's tensors, without what only its training needs."""
     return fold_weight_norm({_codec_name(name): tensor for name, tensor in file.state.items()})
-
-
-def fold_weight_norm(state: Mapping[str, Tensor]) -> CodecState:
-    """Put the weights where weight norm (https://doi.org/10.48550/arXiv.1602.07868) keeps gains g and directions v.
-
-    Args:
-        state: With `<layer>.weight_g` [C, 1, 1] and `<layer>.weight_v` [C, ...], or the same under torch's newer
-            names; other tensors are passed on, but for those of a codebook that only training needs.
-
-    Returns:
-        With `<layer>.weight` = g v / ‖v‖ instead, where the norm is over all but the first axis.
-    """
-    folded: CodecState = {}
-    for name, tensor in state.items():
-        old = name.replace(".parametrizations.weight.original0", ".weight_g")
-        old = old.replace(".parametrizations.weight.original1", ".weight_v")
-        if old.endswith(".weight_v"):
-            layer = old.removesuffix(".weight_v")
-            gain = state.get(f"{layer}.weight_g")
-            if gain is None:
-                gain = state[f"{layer}.parametrizations.weight.original0"]
-            folded[f"{layer}.weight"] = torch._weight_norm(tensor, gain, 0)
-        elif not old.endswith(".weight_g") and not _TRAINING_ONLY.search(old):
-            folded[old] = tensor
-    return folded
 
 
 def _codec_name(name: str) -> str:

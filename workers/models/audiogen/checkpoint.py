@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from workers.models.audiogen.shape import AudioGenShape
+from workers.models.audiogen.shape import AudioGenShape, EncodecShape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +20,21 @@ class AudioGenCheckpoint:
     """The language model's tensors, by the names of `lm_state`; in the types of the file, mostly float16."""
 
     codec_state: Mapping[str, Tensor]
-    """The codec's tensors, by the names of transformers' `EncodecModel`, weight norm folded."""
+    """The codec's tensors, by the names of `codec_state`."""
+
+    files: tuple[Path, ...]
+    """What was read, for a digest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodecCheckpoint:
+    """A codec by itself."""
+
+    shape: EncodecShape
+    """What to build."""
+
+    state: Mapping[str, Tensor]
+    """Its tensors, by the names of `codec_state`."""
 
     files: tuple[Path, ...]
     """What was read, for a digest."""
