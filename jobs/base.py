@@ -30,6 +30,8 @@ RUNNING_FIELDS = frozenset({"output", "placement", "limits", "group_by", "compar
 class Work:
     """What a kind of job puts into the pipeline."""
 
+    segment: SegmentSpec
+    """How an input is cut into units."""
     decode: DecodeSpec
     worker: "WorkerSpec"
     load_worker: "Callable[[Any], Worker]"
@@ -69,9 +71,6 @@ class Job(Spec):
 
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Decides the order of units and all random numbers."""
-
-    segment: SegmentSpec = SegmentSpec()
-    """How files are cut into units."""
 
     placement: PlacementSpec = PlacementSpec()
     """Where the job runs."""

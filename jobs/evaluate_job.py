@@ -106,6 +106,7 @@ class EvaluateJob(Job):
         with as_spec_error():
             worker.check_packages()
         return Work(
+            segment=self.segment,
             decode=DecodeSpec(sample_rate=self.sample_rate, channels="mono", resample_quality=self.resampler or "HQ"),
             worker=worker,
             load_worker=_load,

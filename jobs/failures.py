@@ -21,6 +21,7 @@ _REMEDIES = {
     "timeout": "too slow to read: give it more time in `limits`, replace the recording, or leave it out",
     "model": "the model gives no usable result for it: listen to the recording; the log in the store says more",
 }
+_PROMPT_REMEDY = "mend that row of the table and run the job again, which makes its clips and keeps all others"
 _MEMORY_REMEDY = (
     "too little memory for the model: run it on a larger device, or with fewer `placement.actors` on this one"
 )
@@ -88,6 +89,8 @@ def _group(stage: str, pattern: str, rows: list[dict[str, str]]) -> FailureGroup
 
 
 def _remedy(stage: str, row: dict[str, str]) -> str:
+    if row["error_type"] == "PromptError":
+        return _PROMPT_REMEDY
     if stage == "model" and "memory" in row["reason"]:
         return _MEMORY_REMEDY
     return _REMEDIES.get(stage, "see the log in the store")

@@ -95,7 +95,7 @@ def prepare(job: Job, resources: Resources, progress: Progress) -> Prepared:
     except ValueError as error:
         raise ValueError(f"model: {error}") from error
     settings = PlanSettings(
-        segment=job.segment,
+        segment=work.segment,
         decode=work.decode,
         alignment_samples=work.alignment_samples,
         min_samples=work.min_samples,
@@ -140,7 +140,7 @@ def prepare(job: Job, resources: Resources, progress: Progress) -> Prepared:
     done = find_done(job.output, plan)
     if any(map(len, done.seeds.values())):
         if inputs.listed_lengths:
-            notes += (LISTED_LENGTHS,)
+            notes += (LISTED_LENGTHS,) if inputs.decodes else ()
         elif old_plan is None or old_probes is None:
             notes += (PLAN_LOST,)
     if plan is old_plan:

@@ -175,6 +175,7 @@ class Remaker:
             spec=worker,
             threads=torch.get_num_threads(),
             variable_length=self._work.variable_length,
+            batch=self._inputs.batch,
         )
 
     def _rows(self, made: pa.Table) -> Iterator[dict[str, Any] | BlockFailure]:

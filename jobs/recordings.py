@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import Field
 
 from jobs.base import Job, Work, output_path
+from pipeline.segment_spec import SegmentSpec
 from pipeline.source_spec import SourceSpec
 from workers.audio.decode_spec import ChannelPolicy, DecodeSpec, ResampleQuality
 from workers.audio.mel_spec import MelSpec
@@ -35,6 +36,9 @@ class RecordingsJob(Job):
 
     source: SourceSpec
     """What to make it from."""
+
+    segment: SegmentSpec = SegmentSpec()
+    """How files are cut into units."""
 
     audio: AudioSpec = AudioSpec()
     """How files are decoded."""
@@ -88,6 +92,7 @@ class RecordingsJob(Job):
     ) -> Work:
         """What a worker that begins with `mel` is given, as `Work` says."""
         return Work(
+            segment=self.segment,
             decode=DecodeSpec(sample_rate=self.mel.sample_rate, **self.audio.model_dump()),
             worker=worker,
             load_worker=load_worker,

@@ -133,13 +133,15 @@ def _place(prepared: Prepared, resources: Resources, num_units: int) -> Placemen
 
 
 def _make(prepared: Prepared, placement: Placement, resources: Resources, progress: Progress, claim: Claim) -> None:
-    work = prepared.work
+    work, inputs = prepared.work, prepared.job.inputs()
     stages = Stages(
-        decode=prepared.job.inputs().decoder(work.decode, prepared.job.limits.of_decoding),
+        decode=inputs.decoder(work.decode, prepared.job.limits.of_decoding),
         load_worker=work.load_worker,
         worker=work.worker,
         schema=prepared.schema,
         variable_length=work.variable_length,
+        batch=inputs.batch,
+        decodes=inputs.decodes,
     )
 
     def on_pass(number: int, count: int) -> None:

@@ -19,7 +19,7 @@ import ray.data
 
 from pipeline.blocks import blocks_per_span, form_spans
 from pipeline.commit import Commit, Receipt
-from pipeline.model_stage import ModelStage, Worker, WorkerSpec
+from pipeline.model_stage import Batch, ModelStage, Worker, WorkerSpec
 from pipeline.placement import WRITE_CPUS, Placement
 from pipeline.placement_spec import ActorPool
 from pipeline.planned import Plan, Rows
@@ -45,6 +45,10 @@ class Stages:
     schema: pa.Schema
     """Of the store's parts."""
     variable_length: bool
+    batch: Batch | None = None
+    """What makes of a block what the worker takes; waveforms if none."""
+    decodes: bool = True
+    """Whether units become waveforms before the worker."""
 
 
 def build_graph(
@@ -61,7 +65,8 @@ def build_graph(
     """
     pool = placement.actors
     size = {"min_size": pool.min, "max_size": pool.max} if isinstance(pool, ActorPool) else {"size": pool}
-    in_span = 1 if isolate else blocks_per_span(pending.num_rows, placement.units_per_block)
+    # What is not decoded is small: Ray would put the blocks of a span together again.
+    in_span = 1 if isolate or not stages.decodes else blocks_per_span(pending.num_rows, placement.units_per_block)
     spans = form_spans(pending, placement.units_per_block, blocks_per_span=in_span)
     units = ray.data.from_arrow([pa.table({ROW: pending.positions[span]}) for span in spans])
     units.context.target_max_block_size = _block_bytes(pending, placement.units_per_block)
@@ -82,6 +87,7 @@ def build_graph(
             "spec": stages.worker,
             "threads": placement.threads_per_actor,
             "variable_length": stages.variable_length,
+            "batch": stages.batch,
         },
         num_cpus=placement.cpus_per_actor,
         num_gpus=placement.gpus_per_actor or None,

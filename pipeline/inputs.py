@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from pipeline.decode import decode_block
+from pipeline.model_stage import Batch
 from pipeline.probe import PROBE_SCHEMA, probe_items
 from pipeline.source import Listing, list_source
 from pipeline.source.fingerprint import fingerprint
@@ -43,6 +44,11 @@ class Inputs(Protocol):
     @property
     def listed_lengths(self) -> bool:
         """Whether the source says how long its items are, so that no header is read."""
+        ...
+
+    @property
+    def batch(self) -> Batch | None:
+        """What makes of a decoded block what a worker takes; waveforms if none."""
         ...
 
     @property
@@ -95,6 +101,10 @@ class Recordings:
     def listed_lengths(self) -> bool:
         """Whether there is a column of durations."""
         return self.source.duration_column is not None
+
+    @property
+    def batch(self) -> None:
+        """Waveforms."""
 
     @property
     def decodes(self) -> bool:

@@ -23,13 +23,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+ERRORS = "errors"
+Batch = Callable[[pa.Table, int, int], Mapping[str, Any]]
+"""Makes of a block, and the channels and samples of its shape bucket, what its worker takes."""
+
+
 class Worker(Protocol):
     """What a worker class gives once it is loaded: any number of rows in, as many rows out."""
 
     def __call__(self, batch: Mapping[str, "Tensor"]) -> dict[str, "Tensor"]:
         """Computes one block.
 
-        Besides the tensors there may be `microbatch` int32 [n], the rows that were computed at once.
+        Besides the tensors there may be `microbatch` int32 [n], the rows that were computed at once, and `errors`,
+        for each row the exception that says why it cannot be computed, None where it can.
         """
         ...
 
@@ -50,7 +56,14 @@ class WorkerSpec(Protocol):
 class ModelStage:
     """Runs a Ray-free worker over Arrow blocks."""
 
-    def __init__(self, load: Callable[[Any], Worker], spec: WorkerSpec, threads: int, variable_length: bool) -> None:
+    def __init__(
+        self,
+        load: Callable[[Any], Worker],
+        spec: WorkerSpec,
+        threads: int,
+        variable_length: bool,
+        batch: "Batch | None" = None,
+    ) -> None:
         import torch
 
         torch.set_num_threads(threads)
@@ -58,6 +71,7 @@ class ModelStage:
         self._worker = load(spec)
         self._outputs = functools.cache(spec.outputs)
         self._microbatch = spec.microbatch
+        self._batch = batch or as_batch
 
     def __call__(self, block: pa.Table) -> pa.Table:
         """Replaces the waveform column by the worker's tensors and the number of rows that were computed at once.
@@ -75,7 +89,7 @@ class ModelStage:
         if len(rows):
             whole = block if len(rows) == block.num_rows else block.take(pa.array(rows))
             try:
-                tensors = self._worker(as_batch(whole, channels, samples))
+                tensors = self._worker(self._batch(whole, channels, samples))
             except Exception as error:  # noqa: BLE001 (whatever a model raises may be a fact about these units)
                 if "CUDA error" in str(error) and not is_out_of_memory(error):
                     os._exit(1)  # the context is lost: every later block would fail here, and a new actor will not
@@ -87,10 +101,15 @@ class ModelStage:
                 )
                 for row in rows:
                     failures[row] = failure
+        for row, problem in zip(rows, tensors.get(ERRORS, ()), strict=False):
+            if problem is not None:
+                reason = " ".join(str(problem).split())
+                failures[row] = BlockFailure(stage="model", error_type=type(problem).__name__, reason=reason)
         sizes = np.full(block.num_rows, self._microbatch, np.int32)
         if MICROBATCH in tensors:
             sizes[rows] = tensors[MICROBATCH].numpy()
-        result = block.drop_columns([WAVEFORM]).append_column(MICROBATCH, pa.array(sizes))
+        waveform = [name for name in (WAVEFORM,) if name in block.column_names]
+        result = block.drop_columns(waveform).append_column(MICROBATCH, pa.array(sizes))
         for column in columns:
             values = np.zeros((block.num_rows, *column.shape), column.dtype)
             if column.name in tensors:

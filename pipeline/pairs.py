@@ -50,6 +50,10 @@ class Pairs:
         return False
 
     @property
+    def batch(self) -> None:
+        """Waveforms of both sides."""
+
+    @property
     def decodes(self) -> bool:
         """Always."""
         return True

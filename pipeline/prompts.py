@@ -4,10 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from pipeline.failure import BlockFailure, with_failures
 from pipeline.inputs import Looked
+from pipeline.model_stage import Batch
 from pipeline.probe import PROBE_SCHEMA
 from pipeline.prompts_spec import PromptsSpec
 from pipeline.seeds import unit_seed
@@ -35,6 +37,11 @@ class Prompts:
     def listed_lengths(self) -> bool:
         """Always: the table, or the job, says how long clips are to be."""
         return True
+
+    @property
+    def batch(self) -> Batch:
+        """As `Inputs` says."""
+        return prompt_batch
 
     @property
     def decodes(self) -> bool:
@@ -86,3 +93,21 @@ def mark_prompts(units: pa.Table) -> pa.Table:
         for error in units["_probe_error"].to_pylist()
     ]
     return with_failures(units.append_column(NOISE_SEED, pa.array(seeds, pa.uint64())), failures)
+
+
+def prompt_batch(block: pa.Table, channels: int, samples: int) -> dict[str, Any]:  # noqa: ARG001 (the model knows)
+    """What `GenerateWorker` takes, of a block that `mark_prompts` made."""
+    import torch
+
+    numbers = {name: torch.from_numpy(block[name].to_numpy().copy()) for name in _NUMBERS}
+    return {
+        **numbers,
+        "prompt": block["prompt"].to_pylist(),
+        "negative_prompt": block["negative_prompt"].to_pylist(),
+        "num_samples": torch.from_numpy(block["_num_samples"].to_numpy().copy()),
+        "bucket_samples": samples,
+        "seed": torch.from_numpy(block[NOISE_SEED].to_numpy().view(np.int64).copy()),
+    }
+
+
+_NUMBERS = ("temperature", "top_k", "top_p", "guidance_scale")

@@ -1,6 +1,7 @@
 """Prompts to sounds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from math import inf, nan
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from workers.audio.loudness import integrated_loudness
 from workers.device import resolve_device
 from workers.generate_worker_spec import VERDICTS, GenerateWorkerSpec
+from workers.metrics.one_thread import one_thread
 from workers.models.audiogen.audiogen import AudioGen, Clip, MadeClip
 
 SILENT_DBFS = -60.0
@@ -44,12 +46,16 @@ class GenerateWorker:
                 `guidance_scale` [n].
 
         Returns:
-            The columns of `spec.outputs`, and `microbatch` int32 [n], the clips computed at once. `error` has a text
-            for each row that cannot be made, None for the others; the columns are zeros there.
+            The columns of `spec.outputs`, and `microbatch` int32 [n], the clips computed at once. `errors`
+            has a `PromptError` for each row that cannot be made, None for the others; columns are zeros there.
 
         Raises:
             NoMemoryError: Not even one clip fits into the device's memory.
         """
+        with one_thread():  # how sums are divided among threads decides their last bits; CPUs have an actor per core
+            return self._make(batch)
+
+    def _make(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         frames = int(batch["bucket_samples"]) // self.model.shape.codec.hop_length
         clips = _clips(batch, frames)
         errors = [self.model.complaint(clip) for clip in clips]
@@ -58,7 +64,7 @@ class GenerateWorker:
         columns = {name: values for name, values in self._columns(made, batch["num_samples"][good]).items()}
         spread = {name: _spread(values, good, len(clips)) for name, values in columns.items()}
         spread["microbatch"] = spread["microbatch"].clamp(min=1)
-        return {**spread, "error": errors}
+        return {**spread, "errors": errors}
 
     def _columns(self, made: Sequence[MadeClip], num_samples: Tensor) -> dict[str, Tensor]:
         if not made:
@@ -68,9 +74,9 @@ class GenerateWorker:
         waveform = waveform * (torch.arange(waveform.shape[2]) < num_samples[:, None, None])
         peak = waveform.abs().amax(dim=(1, 2))
         sound = waveform / peak.clamp(min=1.0)[:, None, None]
-        loudness = integrated_loudness(sound.double(), num_samples, rate)
+        loudness = _row_by_row(partial(integrated_loudness, sample_rate=rate), sound.double(), num_samples)
         clipped = (waveform.abs() > 1).double().sum(dim=(1, 2)) / (num_samples * waveform.shape[1])
-        silence = silence_fraction(sound, num_samples, rate)
+        silence = _row_by_row(partial(silence_fraction, sample_rate=rate), sound, num_samples)
         return {
             "audio": sound,
             "codes": torch.stack([clip.codes for clip in made]),
@@ -112,11 +118,12 @@ def silence_fraction(sound: Tensor, num_samples: Tensor, sample_rate: int) -> Te
     length = round(STRETCH_SECONDS * sample_rate)
     stretches = -(-num_samples // length)
     padded = torch.nn.functional.pad(sound.double(), (0, -sound.shape[2] % length))
-    energy = padded.unflatten(2, (-1, length)).square().sum(dim=(1, 3))  # [B, stretches]
+    energy = padded.view(*padded.shape[:2], -1, length).square().sum(dim=(1, 3))  # [B, stretches]
     starts = torch.arange(energy.shape[1]) * length
     samples = (num_samples[:, None] - starts).clamp(0, length)
     quiet = energy < samples * sound.shape[1] * 10 ** (SILENT_DBFS / 10)
-    return (quiet & (samples > 0)).sum(1).double() / stretches
+    share: Tensor = (quiet & (samples > 0)).sum(1).double() / stretches
+    return share
 
 
 def _clips(batch: Mapping[str, Any], frames: int) -> list[Clip]:
@@ -144,6 +151,11 @@ def _clips(batch: Mapping[str, Any], frames: int) -> list[Clip]:
             texts, numbers, strict=True
         )
     ]
+
+
+def _row_by_row(measure: Callable[[Tensor, Tensor], Tensor], sound: Tensor, num_samples: Tensor) -> Tensor:
+    """Sounds one by one: sums over several have other last bits than over one."""
+    return torch.cat([measure(sound[row : row + 1], num_samples[row : row + 1]) for row in range(len(sound))])
 
 
 def _spread(values: Tensor, rows: list[int], num_rows: int) -> Tensor:

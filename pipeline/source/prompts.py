@@ -64,7 +64,7 @@ def list_prompts(spec: PromptsSpec, defaults: BaseModel) -> Listing:
         "_member": pa.nulls(len(made), pa.string()),
         "_error": pa.array([row.error for row in made], pa.string()),
         "_duration_seconds": pa.array([row.settings["duration_seconds"] for row in made], pa.float64()),
-        "_variations": pa.array([row.settings["variations"] for row in made], pa.int32()),
+        "_variations": pa.array([1 if row.error else row.settings["variations"] for row in made], pa.int32()),
         "prompt": pa.array([row.prompt for row in made], pa.string()),
     }
     for name in type(defaults).model_fields:

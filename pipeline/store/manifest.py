@@ -89,7 +89,7 @@ def summarise_schema(schema: pa.Schema) -> tuple[ColumnSummary, ...]:
     return tuple(
         ColumnSummary(
             name=field.name,
-            type=str(field.type),
+            type=_LIST.sub("list<item: ", str(field.type)),
             nullable=field.nullable,
             dtype=tensors[field.name].dtype if field.name in tensors else None,
             shape=tensors[field.name].shape
@@ -98,6 +98,10 @@ def summarise_schema(schema: pa.Schema) -> tuple[ColumnSummary, ...]:
         )
         for field in schema
     )
+
+
+_LIST = re.compile(r"\blist<\w+: ")
+"""How Arrow writes a list's type: with the name of what is in it, which Parquet replaces by its own."""
 
 
 def save_manifest(store: str, manifest: Manifest) -> None:

@@ -80,7 +80,9 @@ def _passes(
 ) -> int:
     pending = pending_units(plan, store)
     on_pass(1, pending.num_rows)
-    model = ModelStage(stages.load_worker, stages.worker, threads=1, variable_length=stages.variable_length)
+    model = ModelStage(
+        stages.load_worker, stages.worker, threads=1, variable_length=stages.variable_length, batch=stages.batch
+    )
     commit = Commit(store, stages.schema)
     for block in form_blocks(pending.table(), placement.units_per_block):
         for row in commit(model(stages.decode(block))).to_pylist():

@@ -44,6 +44,17 @@ def unfinished(store: Path) -> None:
     save_manifest(str(store), load_manifest(str(store)).revise(state="interrupted"))
 
 
+def test_units_of_several_lengths_and_lists_among_the_metadata(made: Path, tmp_path: Path) -> None:
+    """What is in a list has one name in Arrow and another in Parquet, which is no difference."""
+    recordings = sorted(path for path in (made / "source").glob("*.wav") if path.stem != "broken")
+    table = pa.table({"path": [str(path) for path in recordings[:2]], "tags": [["a", "b"], []]})
+    pq.write_table(table, tmp_path / "manifest.parquet")
+    segment = {"length_seconds": 1.0, "tail": "keep"}
+    make_mels(tmp_path / "manifest.parquet", tmp_path / "varying", segment=segment)
+    found = verify(tmp_path / "varying")
+    assert found.sound, describe_verification(found)
+
+
 def test_a_sound_store(store: Path) -> None:
     found = verify(store)
     assert found.sound, describe_verification(found)

@@ -29,6 +29,10 @@ _TEXT_STEP = 32
 """Texts of up to 32, 64, 128 … tokens are looked at together."""
 
 
+class PromptError(ValueError):
+    """No clip can be made of a prompt."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
     """What a clip is to be."""
@@ -108,13 +112,13 @@ class AudioGen:
         """Frames that hold so much sound, at least one."""
         return max(1, -(-round(seconds * self.shape.sample_rate) // self.shape.codec.hop_length))
 
-    def complaint(self, clip: Clip) -> str | None:
+    def complaint(self, clip: Clip) -> "PromptError | None":
         """Why a clip cannot be made; None if it can."""
         for what, text in (("prompt", clip.prompt), ("negative_prompt", clip.negative_prompt)):
             try:
                 self._text.tokenize(text)
             except ValueError as error:
-                return f"{what}: {error}"
+                return PromptError(f"{what}: {error}")
         return None
 
     def generate(self, clips: Sequence[Clip], *, on_step: Callable[[], None] | None = None) -> list[MadeClip]:
