@@ -17,7 +17,7 @@ from workers.models.audiogen.checkpoint import AudioGenCheckpoint, CodecCheckpoi
 def read_audiocraft_checkpoint(
     folder: Path, *, codec: Callable[[], CodecCheckpoint] | None = None
 ) -> AudioGenCheckpoint:
-    """Read a model. Nothing in its files gets run; tensors come from the disk where they are first used.
+    """Read a model. Nothing in its files gets run.
 
     Args:
         folder: With both files.

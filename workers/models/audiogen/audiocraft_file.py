@@ -1,7 +1,6 @@
 """Reading the files that audiocraft exports: a dict of tensors under `best_state` and YAML text under `xp.cfg`."""
 
 import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,10 +48,12 @@ class AudiocraftConfig:
         try:
             node: Any = self._config
             for part in key.split("."):
-                if not isinstance(node, DictConfig) or part not in node:
+                if not isinstance(node, DictConfig):
                     return default
                 if OmegaConf.is_missing(node, part):
                     raise ValueError(f"{self.source}: {key} is ???, which stands for a value that was never given")
+                if part not in node:
+                    return default
                 node = node[part]
             return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
         except OmegaConfBaseException as error:
@@ -108,7 +109,7 @@ class AudiocraftFile:
     """Its settings."""
 
     state: Mapping[str, Tensor]
-    """Its tensors by audiocraft's names, in the types of the file; read from the disk where they are used."""
+    """Its tensors by audiocraft's names, in the types of the file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +129,7 @@ def read_audiocraft_file(path: Path) -> AudiocraftFile | Pointer:
     if not path.is_file():
         raise ValueError(f"no {path.name} in {path.parent}: expected {LM_FILE} and {CODEC_FILE}, as audiocraft exports")
     try:
-        package = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        package = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(
             f"{path} is damaged, or holds more than tensors and text and might run code when loaded: fetch it again "
