@@ -200,10 +200,11 @@ def _generation(checkpoint: Checkpoint) -> Mapping[str, Any]:
 def _parsed(kind: str, config: Mapping[str, Any], model_type: str, folder: Path) -> Any:
     """A config of transformers, with the defaults of what a file leaves out."""
     import transformers
+    from huggingface_hub.errors import StrictDataclassError
 
     if config.get("model_type") != model_type:
         raise ValueError(f"{folder} holds a {config.get('model_type')}, expected a {model_type}")
     try:
         return getattr(transformers, kind).from_dict(dict(config))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (StrictDataclassError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{folder}/config.json is no {kind}: {' '.join(str(error).split())}") from error
