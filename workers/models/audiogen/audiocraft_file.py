@@ -1,6 +1,7 @@
 """Reading the files that audiocraft exports: a dict of tensors under `best_state` and YAML text under `xp.cfg`."""
 
 import pickle
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,8 +121,13 @@ class Pointer:
     """Such as `facebook/encodec_32khz`."""
 
 
-def read_audiocraft_file(path: Path) -> AudiocraftFile | Pointer:
+def read_audiocraft_file(path: Path, *, lazily: bool = False) -> AudiocraftFile | Pointer:
     """Read what audiocraft exported. Nothing that is in the file gets run.
+
+    Args:
+        path: Of the file.
+        lazily: Leave the tensors on the disk until they are used, for those who want the settings alone. The file must
+            stay as it is meanwhile.
 
     Raises:
         ValueError: There is no such file, it is cut short or damaged, it would run code, or holds something else.
@@ -129,7 +135,7 @@ def read_audiocraft_file(path: Path) -> AudiocraftFile | Pointer:
     if not path.is_file():
         raise ValueError(f"no {path.name} in {path.parent}: expected {LM_FILE} and {CODEC_FILE}, as audiocraft exports")
     try:
-        package = torch.load(path, map_location="cpu", weights_only=True)
+        package = torch.load(path, map_location="cpu", weights_only=True, mmap=lazily and zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         raise ValueError(
             f"{path} is damaged, or holds more than tensors and text and might run code when loaded: fetch it again "

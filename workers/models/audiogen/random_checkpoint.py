@@ -23,7 +23,6 @@ def random_checkpoint(shape: AudioGenShape, seed: int, *, dtype: torch.dtype = t
         shape=shape,
         lm_state=random_lm_state(shape.lm, seed, dtype=dtype),
         codec_state=random_codec_state(shape.codec, seed),
-        files=(),
     )
 
 

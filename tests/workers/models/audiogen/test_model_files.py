@@ -11,7 +11,7 @@ import torch
 
 from tests.workers.models.audiogen.checkpoints import Lm, write_checkpoint
 from tests.workers.models.audiogen.musicgens import save_musicgen
-from workers.models.audiogen.load_checkpoint import load_checkpoint, load_codec
+from workers.models.audiogen.model_files import find_model
 
 CODEC = "compression_state_dict.bin"
 
@@ -47,38 +47,43 @@ def only_names_its_codec(folder: Path) -> Path:
 
 
 def test_audiocrafts_format(tmp_path: Path) -> None:
-    checkpoint = load_checkpoint(str(write_checkpoint(tmp_path)))
-    assert checkpoint.shape.text_encoder == "t5-base"
-    assert [path.name for path in checkpoint.files] == ["state_dict.bin", CODEC]
+    files = find_model(str(write_checkpoint(tmp_path)))
+    assert files.shape() == files.load().shape
+    assert files.shape().text_encoder == "t5-base"
+    assert [path.name for path in files.paths] == ["state_dict.bin", CODEC]
+    assert not files.has_text_encoder
 
 
 def test_transformers_format(tmp_path: Path) -> None:
     save_musicgen(tmp_path)
-    checkpoint = load_checkpoint(str(tmp_path))
-    assert checkpoint.shape.lm.card == 64
-    assert [path.name for path in checkpoint.files] == ["model.safetensors", "generation_config.json"]
+    files = find_model(str(tmp_path))
+    assert files.shape() == files.load().shape
+    assert files.shape().lm.card == 64
+    assert [path.name for path in files.paths] == ["config.json", "model.safetensors", "generation_config.json"]
+    assert files.has_text_encoder
 
 
 def test_a_folder_with_both_is_read_in_transformers_format(tmp_path: Path) -> None:
     """It holds the codec, which audiocraft's files of MusicGen only name."""
     save_musicgen(tmp_path)
     only_names_its_codec(write_checkpoint(tmp_path))
-    assert load_checkpoint(str(tmp_path)).shape.lm.card == 64
+    assert find_model(str(tmp_path)).shape().lm.card == 64
 
 
 def test_at_a_uri(tmp_path: Path, memory: Any) -> None:
     folder = write_checkpoint(tmp_path / "model")
     for path in folder.iterdir():
         memory.pipe_file(f"/models/sounds/{path.name}", path.read_bytes())
-    here, there = load_checkpoint(str(folder)), load_checkpoint("memory://models/sounds")
+    files = find_model("memory://models/sounds")
+    assert {path.parent.parent.name for path in files.paths} == {"weights"}
+    here, there = find_model(str(folder)).load(), files.load()
     assert there.shape == here.shape
     assert all(torch.equal(there.lm_state[name], tensor) for name, tensor in here.lm_state.items())
-    assert {path.parent.parent.name for path in there.files} == {"weights"}
 
 
 def test_on_the_hub(tmp_path: Path, hub: dict[str, Path]) -> None:
     hub["someone/sounds"] = write_checkpoint(tmp_path)
-    assert load_checkpoint("someone/sounds", revision="main").shape.sample_rate == 6000
+    assert find_model("someone/sounds", revision="main").shape().sample_rate == 6000
 
 
 def test_a_codec_that_is_only_named_comes_from_the_hub(tmp_path: Path, hub: dict[str, Path]) -> None:
@@ -87,24 +92,29 @@ def test_a_codec_that_is_only_named_comes_from_the_hub(tmp_path: Path, hub: dict
     hub["facebook/encodec_32khz"] = tmp_path / "codec"
     changes = {"sample_rate": 3000}
     folder = only_names_its_codec(write_checkpoint(tmp_path / "model", lm=Lm(card=64, changes=changes)))
-    checkpoint = load_checkpoint(str(folder), codec="facebook/encodec_32khz", codec_revision="main")
-    assert checkpoint.shape.codec == load_codec(str(tmp_path / "codec")).shape
-    assert [path.name for path in checkpoint.files] == ["state_dict.bin", "model.safetensors"]
-    with pytest.raises(ValueError, match="holds no codec and names facebook/encodec_32khz: set codec to a folder"):
-        load_checkpoint(str(folder))
+    files = find_model(str(folder), codec="facebook/encodec_32khz", codec_revision="main")
+    assert [path.name for path in files.paths] == ["state_dict.bin", "config.json", "model.safetensors"]
+    checkpoint, expected = files.load(), find_model(str(tmp_path / "musicgen")).load()
+    assert checkpoint.shape == files.shape()
+    assert checkpoint.shape.codec == expected.shape.codec
+    assert all(torch.equal(checkpoint.codec_state[name], tensor) for name, tensor in expected.codec_state.items())
+    for read in (find_model(str(folder)).load, find_model(str(folder)).shape):
+        with pytest.raises(ValueError, match="holds no codec and names facebook/encodec_32khz: set codec to a folder"):
+            read()
 
 
 def test_another_folders_codec(tmp_path: Path) -> None:
     other = write_checkpoint(tmp_path / "other", seed=1)
-    checkpoint = load_checkpoint(str(write_checkpoint(tmp_path / "model")), codec=str(other))
-    expected = load_codec(str(other)).state
-    assert all(torch.equal(checkpoint.codec_state[name], tensor) for name, tensor in expected.items())
+    files = find_model(str(write_checkpoint(tmp_path / "model")), codec=str(other))
+    assert files.paths == (tmp_path / "model" / "state_dict.bin", other / CODEC)
+    state, expected = files.load().codec_state, find_model(str(other)).load().codec_state
+    assert all(torch.equal(state[name], tensor) for name, tensor in expected.items())
 
 
 def test_a_musicgen_keeps_its_own_codec(tmp_path: Path) -> None:
     save_musicgen(tmp_path)
     with pytest.raises(ValueError, match=r"holds its own codec: leave out codec \(elsewhere\)"):
-        load_checkpoint(str(tmp_path), codec="elsewhere")
+        find_model(str(tmp_path), codec="elsewhere")
 
 
 @pytest.mark.parametrize("config", [None, {"model_type": "bert"}])
@@ -112,11 +122,12 @@ def test_a_folder_of_something_else(tmp_path: Path, config: dict[str, str] | Non
     if config:
         (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match=r"holds no AudioGen or MusicGen: expected state_dict\.bin and compression"):
-        load_checkpoint(str(tmp_path))
+        find_model(str(tmp_path))
+    model = write_checkpoint(tmp_path / "model")
     with pytest.raises(ValueError, match=r"holds no codec: expected compression_state_dict\.bin, as audiocraft"):
-        load_codec(str(tmp_path))
+        find_model(str(model), codec=str(tmp_path))
 
 
 def test_no_folder(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no such model folder: .*/nowhere"):
-        load_checkpoint(str(tmp_path / "nowhere"))
+        find_model(str(tmp_path / "nowhere"))
