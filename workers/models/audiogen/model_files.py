@@ -33,11 +33,12 @@ class ModelFiles:
     """The codec, likewise, where it is not the model's own."""
 
     @property
-    def paths(self) -> tuple[Path, ...]:
-        """All files that are read, for a digest."""
+    def weight_paths(self) -> tuple[Path, ...]:
+        """The files of weights, for a digest beside the shape."""
         if isinstance(self.model, Checkpoint):
-            return _paths(self.model, "")
-        return (self.model / LM_FILE, *_paths(self.codec or self.model, CODEC_FILE))
+            return self.model.files
+        codec = self.codec or self.model
+        return (self.model / LM_FILE, *(codec.files if isinstance(codec, Checkpoint) else [codec / CODEC_FILE]))
 
     @property
     def has_text_encoder(self) -> bool:
@@ -123,9 +124,3 @@ def _find_codec(weights: str, revision: str | None, allow_pickle: bool) -> Check
 def _model_type(weights: str, revision: str | None) -> str | None:
     path = find_files(weights, [_CONFIG_FILE], revision=revision) / _CONFIG_FILE
     return read_json(path).get("model_type") if path.is_file() else None
-
-
-def _paths(found: Checkpoint | Path, name: str) -> tuple[Path, ...]:
-    if isinstance(found, Checkpoint):
-        return (found.folder / _CONFIG_FILE, *found.files, *found.beside)
-    return (found / name,)

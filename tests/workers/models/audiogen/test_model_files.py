@@ -50,7 +50,7 @@ def test_audiocrafts_format(tmp_path: Path) -> None:
     files = find_model(str(write_checkpoint(tmp_path)))
     assert files.shape() == files.load().shape
     assert files.shape().text_encoder == "t5-base"
-    assert [path.name for path in files.paths] == ["state_dict.bin", CODEC]
+    assert [path.name for path in files.weight_paths] == ["state_dict.bin", CODEC]
     assert not files.has_text_encoder
 
 
@@ -59,7 +59,7 @@ def test_transformers_format(tmp_path: Path) -> None:
     files = find_model(str(tmp_path))
     assert files.shape() == files.load().shape
     assert files.shape().lm.card == 64
-    assert [path.name for path in files.paths] == ["config.json", "model.safetensors", "generation_config.json"]
+    assert [path.name for path in files.weight_paths] == ["model.safetensors"]
     assert files.has_text_encoder
 
 
@@ -75,7 +75,7 @@ def test_at_a_uri(tmp_path: Path, memory: Any) -> None:
     for path in folder.iterdir():
         memory.pipe_file(f"/models/sounds/{path.name}", path.read_bytes())
     files = find_model("memory://models/sounds")
-    assert {path.parent.parent.name for path in files.paths} == {"weights"}
+    assert {path.parent.parent.name for path in files.weight_paths} == {"weights"}
     here, there = find_model(str(folder)).load(), files.load()
     assert there.shape == here.shape
     assert all(torch.equal(there.lm_state[name], tensor) for name, tensor in here.lm_state.items())
@@ -93,7 +93,7 @@ def test_a_codec_that_is_only_named_comes_from_the_hub(tmp_path: Path, hub: dict
     changes = {"sample_rate": 3000}
     folder = only_names_its_codec(write_checkpoint(tmp_path / "model", lm=Lm(card=64, changes=changes)))
     files = find_model(str(folder), codec="facebook/encodec_32khz", codec_revision="main")
-    assert [path.name for path in files.paths] == ["state_dict.bin", "config.json", "model.safetensors"]
+    assert [path.name for path in files.weight_paths] == ["state_dict.bin", "model.safetensors"]
     checkpoint, expected = files.load(), find_model(str(tmp_path / "musicgen")).load()
     assert checkpoint.shape == files.shape()
     assert checkpoint.shape.codec == expected.shape.codec
@@ -106,7 +106,7 @@ def test_a_codec_that_is_only_named_comes_from_the_hub(tmp_path: Path, hub: dict
 def test_another_folders_codec(tmp_path: Path) -> None:
     other = write_checkpoint(tmp_path / "other", seed=1)
     files = find_model(str(write_checkpoint(tmp_path / "model")), codec=str(other))
-    assert files.paths == (tmp_path / "model" / "state_dict.bin", other / CODEC)
+    assert files.weight_paths == (tmp_path / "model" / "state_dict.bin", other / CODEC)
     state, expected = files.load().codec_state, find_model(str(other)).load().codec_state
     assert all(torch.equal(state[name], tensor) for name, tensor in expected.items())
 

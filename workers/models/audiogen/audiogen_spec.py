@@ -1,0 +1,136 @@
+"""Settings of AudioGen and MusicGen: which model, and where its parts are."""
+
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from workers.models.audiogen.shape import AudioGenShape
+from workers.models.audiogen.sizes import Size, shape_of
+from workers.models.audiogen.text_encoder_spec import TextEncoderSpec, hub_id_of
+from workers.models.checkpoint import find_folder, hub_commit
+from workers.spec import PathText, Spec
+
+if TYPE_CHECKING:
+    from workers.models.audiogen.model_files import ModelFiles
+
+LICENCE_NOTE = (
+    "the weights of AudioGen and MusicGen that Meta published are licensed CC-BY-NC 4.0: not for commercial use"
+)
+
+
+class AudioGenSpec(Spec):
+    """A published AudioGen (https://doi.org/10.48550/arXiv.2209.15352) or MusicGen, or one with random weights."""
+
+    kind: Literal["audiogen"] = "audiogen"
+    """Selects this model."""
+
+    weights: PathText = "facebook/audiogen-medium"
+    """A folder (here or at a URI) or hub id of what audiocraft exports, or of a MusicGen in the transformers format; or
+    `random`, weights from `seed`."""
+
+    revision: str | None = None
+    """Commit, tag or branch on the hub; the newest commit where null. A run keeps to the commit that it began with."""
+
+    allow_pickle: bool = False
+    """Load `.bin` weights in the transformers format where there are no safetensors: tensors only, nothing in them gets
+    run."""
+
+    size: Size = "debug"
+    """Shape of a model with random weights; others bring their own."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Seed of the weights where they are random."""
+
+    codec: PathText | None = None
+    """A folder (here or at a URI) or hub id of the codec, where the model's files only name one."""
+
+    codec_revision: str | None = None
+    """As `revision`, of the codec."""
+
+    text_encoder: TextEncoderSpec | None = None
+    """The T5 that the model was trained with; found by what its files say where null."""
+
+    @model_validator(mode="after")
+    def _parts_of_random_models_are_random(self) -> Self:
+        if self.weights == "random" and (self.codec or self.codec_revision or self.revision):
+            raise ValueError(
+                "weights is random, and codec, codec_revision or revision is given: leave those out, or give weights"
+            )
+        if self.codec_revision and not self.codec:
+            raise ValueError("codec_revision is given without codec: give the codec too, or leave it out")
+        return self
+
+    def resolved(self) -> tuple[Self, tuple[str, ...]]:
+        """This model as every process of a run will find it: folders as absolute paths, hub ids at one commit.
+
+        Returns:
+            The spec, whose text encoder is not null, and sentences for what was decided.
+
+        Raises:
+            ValueError: There is no such model, codec or text encoder, or one of them is refused.
+        """
+        if self.weights == "random":
+            encoder = self.text_encoder or TextEncoderSpec(
+                weights="random", random_dim=self.shape().lm.text_dim, seed=self.seed
+            )
+            encoder, notes = encoder.resolved()
+            return self.model_copy(update={"text_encoder": encoder}), notes
+        weights, revision, notes = _pinned(self.weights, self.revision, "weights")
+        changes: dict[str, object] = {"weights": weights, "revision": revision}
+        if self.codec:
+            codec, codec_revision, more = _pinned(self.codec, self.codec_revision, "codec")
+            changes |= {"codec": codec, "codec_revision": codec_revision}
+            notes += more
+        pinned = self.model_copy(update=changes)
+        encoder = self.text_encoder or pinned._its_text_encoder()
+        try:
+            encoder, more = encoder.resolved()
+        except ValueError as error:
+            raise ValueError(
+                f"{self.weights} needs the text encoder that it was trained with, and text_encoder.weights is "
+                f"{encoder.weights}: {error}"
+            ) from error
+        return pinned.model_copy(update={"text_encoder": encoder}), (*notes, *more, LICENCE_NOTE)
+
+    def shape(self) -> AudioGenShape:
+        """What the model's files say of it; no weights are loaded.
+
+        Raises:
+            ValueError: They cannot be found or read.
+        """
+        return shape_of(self.size) if self.weights == "random" else self.files().shape()
+
+    def files(self) -> "ModelFiles":
+        """Where the weights are; they are fetched if they are elsewhere.
+
+        Raises:
+            ValueError: They are random, or cannot be found or fetched.
+        """
+        from workers.models.audiogen.model_files import find_model
+
+        if self.weights == "random":
+            raise ValueError("random weights have no files")
+        return find_model(
+            self.weights,
+            revision=self.revision,
+            allow_pickle=self.allow_pickle,
+            codec=self.codec,
+            codec_revision=self.codec_revision,
+        )
+
+    def _its_text_encoder(self) -> TextEncoderSpec:
+        files = self.files()
+        if files.has_text_encoder:
+            return TextEncoderSpec(weights=self.weights, revision=self.revision, allow_pickle=self.allow_pickle)
+        return TextEncoderSpec(weights=hub_id_of(files.shape().text_encoder))
+
+
+def _pinned(weights: str, revision: str | None, what: str) -> tuple[str, str | None, tuple[str, ...]]:
+    """A folder as an absolute path, or a hub id's revision as its commit; and a sentence for that."""
+    if folder := find_folder(weights):
+        return folder, revision, ()
+    commit = hub_commit(weights, revision=revision)
+    if commit == revision:
+        return weights, revision, ()
+    meaning = f"revision {revision}" if revision else "the newest revision"
+    return weights, commit, (f"{what}: {weights} at commit {commit}, which {meaning} stands for",)
