@@ -14,7 +14,6 @@ from workers.generate_worker_spec import GateSpec, GenerateWorkerSpec
 from workers.models.audiogen.audiogen_spec import AudioGenSpec
 from workers.models.audiogen.sampling_spec import SamplingSpec
 from workers.models.precision import RequestedPrecision, resolve_precision
-from workers.models.weights import audiogen_digest
 
 if TYPE_CHECKING:
     from pipeline.inputs import Inputs
@@ -112,6 +111,8 @@ class GenerateJob(Job):
 
     def work(self) -> Work:
         """Language model and codec in one worker."""
+        from workers.models.audiogen.load_audiogen import audiogen_digest
+
         if self.precision == "auto":
             raise ValueError("precision is still auto; call resolved() first")
         worker = GenerateWorkerSpec(

@@ -20,7 +20,7 @@ NOT_CONTENT = {
     "reference": {"path"},
     "candidate": {"path"},
     "mel": {"preset"},
-    "model": {"weights", "revision", "allow_pickle"},
+    "model": {"weights", "revision", "allow_pickle", "text_encoder", "codec", "codec_revision"},
 }
 """Fields of the content half that do not decide content themselves: where files lie (the plan compares recordings, the
 facts hold the digest of weights), and a name for values that are spelt out beside it."""

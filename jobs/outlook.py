@@ -28,6 +28,8 @@ class Outlook:
 
     store: str
     num_items: int
+    items: str
+    """What those are: files or prompts."""
     ignored: Counter[str]
     num_units: int
     num_stored: int
@@ -87,6 +89,7 @@ def _outlook(prepared: Prepared, warnings: list[str]) -> Outlook:
     return Outlook(
         store=store,
         num_items=prepared.num_items,
+        items="files" if prepared.job.inputs().decodes else "prompts",
         ignored=prepared.ignored,
         num_units=plan.num_rows,
         num_stored=done.num_stored(plan),
@@ -107,9 +110,8 @@ def _outlook(prepared: Prepared, warnings: list[str]) -> Outlook:
 
 def describe_outlook(outlook: Outlook) -> str:
     """A screen of text for a person."""
-    lines = [
-        f"{outlook.num_items:,} files → {outlook.num_units:,} units, {format_duration(outlook.audio_seconds)} of audio"
-    ]
+    length = format_duration(outlook.audio_seconds)
+    lines = [f"{outlook.num_items:,} {outlook.items} → {outlook.num_units:,} units, {length} of audio"]
     if outlook.ignored:
         kinds = ", ".join(f"{count:,} {ending}" for ending, count in outlook.ignored.most_common(6))
         lines.append(f"  not media  {kinds}")

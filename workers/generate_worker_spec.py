@@ -1,5 +1,6 @@
 """Settings of the generate worker."""
 
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import Field
@@ -9,6 +10,7 @@ from workers.column import Column
 from workers.device_kind import RequestedDevice
 from workers.label_column import LabelColumn
 from workers.models.audiogen.audiogen_spec import AudioGenSpec
+from workers.models.audiogen.shape import AudioGenShape
 from workers.models.precision import Precision
 from workers.number_column import NumberColumn
 from workers.spec import Spec
@@ -28,6 +30,12 @@ class GateSpec(Spec):
 
     max_clipped: float | None = Field(default=None, ge=0, le=1)
     """At most this much of its samples are beyond full scale; more is `clipped`."""
+
+
+@lru_cache(maxsize=8)
+def _shape_of(model: AudioGenSpec) -> AudioGenShape:
+    """Read once, though it is asked for each length of clip."""
+    return model.shape()
 
 
 class GenerateWorkerSpec(Spec):
@@ -54,7 +62,7 @@ class GenerateWorkerSpec(Spec):
         Raises:
             ValueError: The model makes no such clips, or its weights cannot be read.
         """
-        shape = self.model.shape()
+        shape = _shape_of(self.model)
         if channels != shape.channels:
             raise ValueError(f"the model has {shape.channels} channels, a unit has {channels}")
         frames = num_samples // shape.codec.hop_length

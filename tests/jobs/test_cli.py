@@ -95,6 +95,7 @@ def test_schema_is_json_schema() -> None:
     assert set(json.loads(latentmill("schema").stdout)["discriminator"]["mapping"]) == {
         "encode",
         "evaluate",
+        "generate",
         "mel",
         "reconstruct",
     }

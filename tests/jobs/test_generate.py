@@ -114,7 +114,7 @@ def test_bad_rows_cost_themselves(made: tuple[Summary, LatentStore]) -> None:
 
 def test_the_store_is_sound_and_its_clips_can_be_made_again(made: tuple[Summary, LatentStore]) -> None:
     path = made[1].path
-    found = verify_store(path, recompute=1.0)
+    found = verify_store(path, fraction=1.0)
     assert found.sound
     assert found.recomputation is not None
     assert found.recomputation.num_equal == 8

@@ -8,6 +8,7 @@ import pytest
 from jobs.cli import main
 from jobs.encode_job import EncodeJob
 from jobs.evaluate_job import EvaluateJob
+from jobs.generate_job import GenerateJob
 from jobs.load import RECIPES, job_kinds, load_job
 from jobs.mel_job import MelJob
 from jobs.reconstruct_job import ReconstructJob
@@ -30,7 +31,11 @@ WRONG = {
     "tab": ("kind: encode\n\tsource: x", [], r"wrong.yaml:2: not valid YAML"),
     "a_list": ("- kind: encode", [], r"a spec is a mapping of fields to values, got list"),
     "empty": ("", [], r"a spec is a mapping of fields to values, got NoneType"),
-    "no_kind": (GOOD.replace("kind: encode", ""), [], r"kind: required, but not given; one of encode, evaluate, mel"),
+    "no_kind": (
+        GOOD.replace("kind: encode", ""),
+        [],
+        r"kind: required, but not given; one of encode, evaluate, generate, mel",
+    ),
     "wrong_kind": (
         GOOD.replace("kind: encode", "kind: encod"),
         [],
@@ -39,7 +44,7 @@ WRONG = {
     "kind_is_a_list": (
         GOOD.replace("kind: encode", "kind: [encode]"),
         [],
-        r"kind: must be one of encode, evaluate, mel",
+        r"kind: must be one of encode, evaluate, generate, mel",
     ),
     "no_source": (GOOD.replace("source:\n  path: sounds\n", ""), [], r"source: required, but not given"),
     "no_path": (GOOD.replace("path: sounds", "path_column: file"), [], r"wrong.yaml:2: source.path: required"),
@@ -186,6 +191,7 @@ def test_kinds_are_found_by_their_files() -> None:
     assert job_kinds() == {
         "encode": EncodeJob,
         "evaluate": EvaluateJob,
+        "generate": GenerateJob,
         "mel": MelJob,
         "reconstruct": ReconstructJob,
     }

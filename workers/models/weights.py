@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from workers.models.audio_vae_spec import AudioVaeConfig
-from workers.models.audiogen.audiogen_spec import AudioGenSpec
 from workers.models.audiogen.text_encoder_spec import TextEncoderSpec
 from workers.models.vae_spec import VaeSpec
 from workers.models.vocoder_spec import VocoderSpec
@@ -35,30 +34,12 @@ def weights_digest(spec: VaeSpec | VocoderSpec | TextEncoderSpec) -> str:
     settings = {key: value for key, value in checkpoint.config.items() if key == "_class_name" or key[0] != "_"}
     _add_json(digest, {"kind": spec.kind, "config": settings})
     for path in (*checkpoint.files, *checkpoint.beside):
-        _add_file(digest, path)
+        add_file(digest, path)
     return digest.hexdigest()
 
 
-def audiogen_digest(spec: AudioGenSpec) -> str:
-    """SHA-256 over an AudioGen's language model, codec and text encoder, as hex; as `weights_digest`.
-
-    Raises:
-        ValueError: The files cannot be found, fetched or read; the message says what to do.
-    """
-    digest = hashlib.sha256()
-    shape = spec.shape().model_dump(mode="json", exclude={"text_encoder"})
-    random = spec.weights == "random"
-    _add_json(digest, {"kind": "audiogen", "shape": shape, "seed": spec.seed if random else None})
-    if random:
-        digest.update(_RANDOM_INIT_VERSION.encode())
-    else:
-        for path in spec.checkpoint().files:
-            _add_file(digest, path)
-    digest.update(weights_digest(spec.text_spec()).encode())
-    return digest.hexdigest()
-
-
-def _add_file(digest: Any, path: Path) -> None:
+def add_file(digest: Any, path: Path) -> None:
+    """Length and bytes of a file."""
     digest.update(path.stat().st_size.to_bytes(8, "little"))
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):

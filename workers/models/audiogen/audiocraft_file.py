@@ -49,10 +49,12 @@ class AudiocraftConfig:
         try:
             node: Any = self._config
             for part in key.split("."):
-                if not isinstance(node, DictConfig) or part not in node:
+                if not isinstance(node, DictConfig):
                     return default
                 if OmegaConf.is_missing(node, part):
                     raise ValueError(f"{self.source}: {key} is ???, which stands for a value that was never given")
+                if part not in node:
+                    return default
                 node = node[part]
             return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
         except OmegaConfBaseException as error:
@@ -108,7 +110,7 @@ class AudiocraftFile:
     """Its settings."""
 
     state: Mapping[str, Tensor]
-    """Its tensors by audiocraft's names, in the types of the file; read from the disk where they are used."""
+    """Its tensors by audiocraft's names, in the types of the file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,8 +121,13 @@ class Pointer:
     """Such as `facebook/encodec_32khz`."""
 
 
-def read_audiocraft_file(path: Path) -> AudiocraftFile | Pointer:
+def read_audiocraft_file(path: Path, *, lazily: bool = False) -> AudiocraftFile | Pointer:
     """Read what audiocraft exported. Nothing that is in the file gets run.
+
+    Args:
+        path: Of the file.
+        lazily: Leave the tensors on the disk until they are used, for those who want the settings alone. The file must
+            stay as it is meanwhile.
 
     Raises:
         ValueError: There is no such file, it is cut short or damaged, it would run code, or holds something else.
@@ -128,7 +135,7 @@ def read_audiocraft_file(path: Path) -> AudiocraftFile | Pointer:
     if not path.is_file():
         raise ValueError(f"no {path.name} in {path.parent}: expected {LM_FILE} and {CODEC_FILE}, as audiocraft exports")
     try:
-        package = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        package = torch.load(path, map_location="cpu", weights_only=True, mmap=lazily and zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         raise ValueError(
             f"{path} is damaged, or holds more than tensors and text and might run code when loaded: fetch it again "

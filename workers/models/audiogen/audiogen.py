@@ -20,9 +20,9 @@ from workers.models.audiogen.codec import Codec
 from workers.models.audiogen.decoder import Decoder, Texts
 from workers.models.audiogen.generate import UNKNOWN, generate_codes
 from workers.models.audiogen.language_model import LanguageModel
+from workers.models.audiogen.load_audiogen import load_text_encoder, load_weights
 from workers.models.audiogen.packed_lm import PackedLm
 from workers.models.audiogen.sampling import Sampling
-from workers.models.audiogen.text_encoder import TextEncoder
 from workers.models.precision import Precision
 
 _TEXT_STEP = 32
@@ -81,7 +81,7 @@ class AudioGen:
     """A model on one device.
 
     Args:
-        spec: Which.
+        spec: Which, resolved.
         device: Where it is computed.
         precision: What the language model computes in; texts and codec are float32.
         microbatch: Clips that are computed at once. Another number may change the last bits, and so a token.
@@ -93,19 +93,14 @@ class AudioGen:
     def __init__(
         self, spec: AudioGenSpec, *, device: torch.device, precision: Precision = "float32", microbatch: int = 8
     ) -> None:
-        checkpoint = spec.checkpoint()
+        checkpoint = load_weights(spec, dtype=getattr(torch, precision))
         self.shape = checkpoint.shape
         self.device, self.microbatch = device, microbatch
         dtype = getattr(torch, precision)
         state = {name: tensor.to(device, dtype) for name, tensor in checkpoint.lm_state.items()}
         self._lm = PackedLm(LanguageModel.from_state(self.shape.lm, state), rows=2 * microbatch)
         self._codec = Codec(self.shape, checkpoint.codec_state, rows_at_once=microbatch).to(device)
-        self._text = TextEncoder(spec.text_spec()).to(device)
-        if self._text.text_dim != self.shape.lm.text_dim:
-            raise ValueError(
-                f"the text encoder gives states of {self._text.text_dim} numbers and the language model takes"
-                f" {self.shape.lm.text_dim}: give the text encoder that it was trained with, {self.shape.text_encoder}"
-            )
+        self._text = load_text_encoder(spec).to(device)
         self._decoders: dict[tuple[int, bool, bool], Decoder] = {}
 
     def frames(self, seconds: float) -> int:

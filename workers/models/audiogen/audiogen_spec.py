@@ -1,8 +1,9 @@
-"""Settings of AudioGen and MusicGen."""
+"""Settings of AudioGen and MusicGen: which model, and where its parts are."""
 
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from os import PathLike
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from workers.models.audiogen.shape import AudioGenShape
 from workers.models.audiogen.sizes import Size, shape_of
@@ -11,93 +12,111 @@ from workers.models.checkpoint import find_folder, hub_commit
 from workers.spec import PathText, Spec
 
 if TYPE_CHECKING:
-    from workers.models.audiogen.checkpoint import AudioGenCheckpoint
+    from workers.models.audiogen.model_files import ModelFiles
 
-RANDOM = "random"
-_LICENCE = "the weights that Meta publishes as AudioGen and MusicGen are CC-BY-NC 4.0: not for commercial use"
+LICENCE_NOTE = (
+    "the weights of AudioGen and MusicGen that Meta published are licensed CC-BY-NC 4.0: not for commercial use"
+)
+
+
+def _named(value: Any) -> Any:
+    """A folder or hub id alone is a text encoder's weights."""
+    return {"weights": value} if isinstance(value, str | PathLike) else value
 
 
 class AudioGenSpec(Spec):
-    """A published AudioGen or MusicGen: texts to sounds."""
+    """A published AudioGen (https://doi.org/10.48550/arXiv.2209.15352) or MusicGen, or one with random weights."""
 
-    kind: Literal["audiogen", "musicgen"] = "audiogen"
-    """Selects this model; the two differ in their weights alone."""
+    kind: Literal["audiogen"] = "audiogen"
+    """Selects this model."""
 
     weights: PathText = "facebook/audiogen-medium"
-    """A folder (here or at a URI) or hub id, of audiocraft's files (`state_dict.bin`, `compression_state_dict.bin`) or
-    of a `MusicgenForConditionalGeneration`; or `random`, weights of `size` from `seed`."""
+    """A folder (here or at a URI) or hub id of what audiocraft exports, or of a MusicGen in the transformers format; or
+    `random`, weights from `seed`."""
 
     revision: str | None = None
     """Commit, tag or branch on the hub; the newest commit where null. A run keeps to the commit that it began with."""
 
     allow_pickle: bool = False
-    """Load `.bin` weights in the transformers format where there are no safetensors. Unpickling can run code that the
-    author chose. audiocraft's files need no leave: only tensors and text are read from them."""
+    """Load `.bin` weights in the transformers format where there are no safetensors: tensors only, nothing in them gets
+    run."""
 
-    text_encoder: PathText | None = None
-    """A folder or hub id of the T5 that the model was trained with; null takes the model's own, or the one that it
-    names. With random weights a tiny T5 over bytes takes its place."""
+    size: Size = "debug"
+    """Shape of a model with random weights; others bring their own."""
 
-    text_encoder_revision: str | None = None
-    """As `revision`, of the text encoder."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Seed of the weights where they are random."""
 
     codec: PathText | None = None
-    """A folder or hub id of the EnCodec, where the model's own file only points to one."""
+    """A folder (here or at a URI) or hub id of the codec, where the model's files only name one."""
 
     codec_revision: str | None = None
     """As `revision`, of the codec."""
 
-    max_text_length: Annotated[int, Field(gt=1, le=4096)] = 256
-    """Tokens that a prompt may have; a longer one goes into the quarantine."""
-
-    size: Size = "debug"
-    """Shape of a model with random weights; published ones bring their own."""
-
-    seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
-    """Seed of the weights where they are random."""
+    text_encoder: Annotated[TextEncoderSpec | None, BeforeValidator(_named)] = None
+    """The T5 that the model was trained with; found by what its files say where null. A text stands for `weights`."""
 
     @model_validator(mode="after")
-    def _check_random(self) -> Self:
-        named = [name for name in ("text_encoder", "codec") if getattr(self, name) not in (None, RANDOM)]
-        if self.weights == RANDOM and named:
-            raise ValueError(f"weights is random, so {named[0]} has nothing to fit: leave it out, or give weights")
+    def _parts_of_random_models_are_random(self) -> Self:
+        if self.weights == "random" and (self.codec or self.codec_revision or self.revision):
+            raise ValueError(
+                "weights is random, and codec, codec_revision or revision is given: leave those out, or give weights"
+            )
+        if self.codec_revision and not self.codec:
+            raise ValueError("codec_revision is given without codec: give the codec too, or leave it out")
         return self
 
     def resolved(self) -> tuple[Self, tuple[str, ...]]:
         """This model as every process of a run will find it: folders as absolute paths, hub ids at one commit.
 
         Returns:
-            The spec, and a sentence for each thing that was decided.
+            The spec, whose text encoder is not null, and sentences for what was decided.
 
         Raises:
-            ValueError: There is no such folder, and the hub cannot give it either.
+            ValueError: There is no such model, codec or text encoder, or one of them is refused.
         """
-        if self.weights == RANDOM:
-            return self, ()
-        changes: dict[str, str | None] = {}
-        notes = [_LICENCE]
-        changes["weights"], changes["revision"] = _located(self.weights, self.revision, notes)
-        if self.codec is not None:
-            changes["codec"], changes["codec_revision"] = _located(self.codec, self.codec_revision, notes)
-        text = self.model_copy(update=changes).text_spec()
-        if text.weights != changes["weights"]:
-            located = _located(text.weights, text.revision, notes)
-            changes["text_encoder"], changes["text_encoder_revision"] = located
-        return self.model_copy(update=changes), tuple(notes)
+        if self.weights == "random":
+            encoder = self.text_encoder or TextEncoderSpec(
+                weights="random", random_dim=self.shape().lm.text_dim, seed=self.seed
+            )
+            encoder, notes = encoder.resolved()
+            return self.model_copy(update={"text_encoder": encoder}), notes
+        weights, revision, notes = _pinned(self.weights, self.revision, "weights")
+        changes: dict[str, object] = {"weights": weights, "revision": revision}
+        if self.codec:
+            codec, codec_revision, more = _pinned(self.codec, self.codec_revision, "codec")
+            changes |= {"codec": codec, "codec_revision": codec_revision}
+            notes += more
+        pinned = self.model_copy(update=changes)
+        encoder = self.text_encoder or pinned._its_text_encoder()
+        try:
+            encoder, more = encoder.resolved()
+        except ValueError as error:
+            raise ValueError(
+                f"{self.weights} needs the text encoder that it was trained with, and text_encoder.weights is "
+                f"{encoder.weights}: {error}"
+            ) from error
+        return pinned.model_copy(update={"text_encoder": encoder}), (*notes, *more, LICENCE_NOTE)
 
-    def checkpoint(self) -> "AudioGenCheckpoint":
-        """The weights, or random ones.
+    def shape(self) -> AudioGenShape:
+        """What the model's files say of it; no weights are loaded.
 
         Raises:
-            ValueError: They cannot be found or read, or do not fit each other; the message says what to do.
+            ValueError: They cannot be found or read.
         """
-        if self.weights == RANDOM:
-            from workers.models.audiogen.random_checkpoint import random_checkpoint
+        return shape_of(self.size) if self.weights == "random" else self.files().shape()
 
-            return random_checkpoint(shape_of(self.size), self.seed)
-        from workers.models.audiogen.load_checkpoint import load_checkpoint
+    def files(self) -> "ModelFiles":
+        """Where the weights are; they are fetched if they are elsewhere.
 
-        return load_checkpoint(
+        Raises:
+            ValueError: They are random, or cannot be found or fetched.
+        """
+        from workers.models.audiogen.model_files import find_model
+
+        if self.weights == "random":
+            raise ValueError("random weights have no files")
+        return find_model(
             self.weights,
             revision=self.revision,
             allow_pickle=self.allow_pickle,
@@ -105,49 +124,19 @@ class AudioGenSpec(Spec):
             codec_revision=self.codec_revision,
         )
 
-    def shape(self) -> AudioGenShape:
-        """What the weights say of the model.
-
-        Raises:
-            ValueError: As `checkpoint`.
-        """
-        return shape_of(self.size) if self.weights == RANDOM else self.checkpoint().shape
-
-    def text_spec(self) -> TextEncoderSpec:
-        """The text encoder.
-
-        Raises:
-            ValueError: As `checkpoint`.
-        """
-        shape = self.shape()
-        if self.weights == RANDOM:
-            weights: str = RANDOM
-        elif self.text_encoder is not None:
-            weights = self.text_encoder
-        else:
-            weights = self.weights if _holds_text_encoder(self) else hub_id_of(shape.text_encoder)
-        return TextEncoderSpec(
-            weights=weights,
-            revision=self.revision if weights == self.weights else self.text_encoder_revision,
-            allow_pickle=self.allow_pickle,
-            random_dim=shape.lm.text_dim,
-            max_text_length=self.max_text_length,
-            seed=self.seed,
-        )
+    def _its_text_encoder(self) -> TextEncoderSpec:
+        files = self.files()
+        if files.has_text_encoder:
+            return TextEncoderSpec(weights=self.weights, revision=self.revision, allow_pickle=self.allow_pickle)
+        return TextEncoderSpec(weights=hub_id_of(files.shape().text_encoder))
 
 
-def _holds_text_encoder(spec: AudioGenSpec) -> bool:
-    """Whether the weights are in the transformers format, in which the text encoder is one of the parts."""
-    from workers.models.audiogen.audiocraft_file import LM_FILE
-
-    return all(path.name != LM_FILE for path in spec.checkpoint().files)
-
-
-def _located(weights: str, revision: str | None, notes: list[str]) -> tuple[str, str | None]:
+def _pinned(weights: str, revision: str | None, what: str) -> tuple[str, str | None, tuple[str, ...]]:
+    """A folder as an absolute path, or a hub id's revision as its commit; and a sentence for that."""
     if folder := find_folder(weights):
-        return folder, revision
+        return folder, revision, ()
     commit = hub_commit(weights, revision=revision)
-    if commit != revision:
-        meaning = f"revision {revision}" if revision else "the newest revision"
-        notes.append(f"weights are {weights} at commit {commit}, which {meaning} stands for")
-    return weights, commit
+    if commit == revision:
+        return weights, revision, ()
+    meaning = f"revision {revision}" if revision else "the newest revision"
+    return weights, commit, (f"{what}: {weights} at commit {commit}, which {meaning} stands for",)

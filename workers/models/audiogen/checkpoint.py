@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from torch import Tensor
 
@@ -22,9 +21,6 @@ class AudioGenCheckpoint:
     codec_state: Mapping[str, Tensor]
     """The codec's tensors, by the names of `codec_state`."""
 
-    files: tuple[Path, ...]
-    """What was read, for a digest."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodecCheckpoint:
@@ -35,6 +31,3 @@ class CodecCheckpoint:
 
     state: Mapping[str, Tensor]
     """Its tensors, by the names of `codec_state`."""
-
-    files: tuple[Path, ...]
-    """What was read, for a digest."""

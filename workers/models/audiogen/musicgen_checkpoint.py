@@ -47,34 +47,22 @@ def read_musicgen_checkpoint(checkpoint: Checkpoint) -> AudioGenCheckpoint:
         ValueError: It is another model, a file is cut short or damaged, something is set that is not built here, or
             config and tensors do not fit.
     """
-    config = _parsed("MusicgenConfig", checkpoint.config, "musicgen", checkpoint.folder)
-    decoder, source = config.decoder, str(checkpoint.folder)
-    for key, value, only in (
-        ("decoder.scale_embedding", decoder.scale_embedding, False),
-        ("decoder.activation_function", decoder.activation_function, "gelu"),
-    ):
-        if value != only:
-            raise ValueError(f"{source}/config.json: {key} is {value!r}, and only {only!r} is supported")
     codec = codec_state(checkpoint, prefix="audio_encoder.")
-    codec_shape = encodec_shape(config.audio_encoder, codec, source=source)
-    sides = 2 if decoder.audio_channels == 2 and codec_shape.channels == 1 else 1
-    lm = LmSpec(
-        dim=decoder.hidden_size,
-        num_layers=decoder.num_hidden_layers,
-        num_heads=decoder.num_attention_heads,
-        ffn_dim=decoder.ffn_dim,
-        card=decoder.vocab_size,
-        delays=tuple(k // sides for k in range(decoder.num_codebooks)),
-        text_dim=config.text_encoder.hidden_size,
-        activation="gelu",
-    )
-    shape = _shape(lm, codec_shape, config, _generation(checkpoint), source=source, stereo=sides == 2)
+    shape = _musicgen_shape(checkpoint, codec)
     return AudioGenCheckpoint(
         shape=shape,
-        lm_state=_lm_state(checkpoint, lm),
+        lm_state=_lm_state(checkpoint, shape.lm),
         codec_state=codec,
-        files=(*checkpoint.files, *checkpoint.beside),
     )
+
+
+def read_musicgen_shape(checkpoint: Checkpoint) -> AudioGenShape:
+    """Read a model's shape, without its language model's tensors.
+
+    Raises:
+        ValueError: As `read_musicgen_checkpoint`.
+    """
+    return _musicgen_shape(checkpoint, codec_state(checkpoint, prefix="audio_encoder."))
 
 
 def read_encodec_checkpoint(checkpoint: Checkpoint) -> CodecCheckpoint:
@@ -86,7 +74,7 @@ def read_encodec_checkpoint(checkpoint: Checkpoint) -> CodecCheckpoint:
     config = _parsed("EncodecConfig", checkpoint.config, "encodec", checkpoint.folder)
     state = codec_state(checkpoint)
     shape = encodec_shape(config, state, source=str(checkpoint.folder))
-    return CodecCheckpoint(shape=shape, state=state, files=checkpoint.files)
+    return CodecCheckpoint(shape=shape, state=state)
 
 
 def codec_state(checkpoint: Checkpoint, *, prefix: str = "") -> CodecState:
@@ -138,19 +126,36 @@ def encodec_shape(config: Any, state: Mapping[str, Tensor], *, source: str) -> E
         raise ValueError(f"{source}/config.json: {complaints(error)}") from error
 
 
-def _shape(
-    lm: LmSpec, codec: EncodecShape, config: Any, generation: Mapping[str, Any], *, source: str, stereo: bool
-) -> AudioGenShape:
-    frame_rate_hz = codec.sample_rate // codec.hop_length
-    said = {name: value for name, value in generation.items() if value is not None}
+def _musicgen_shape(checkpoint: Checkpoint, codec: CodecState) -> AudioGenShape:
+    config = _parsed("MusicgenConfig", checkpoint.config, "musicgen", checkpoint.folder)
+    decoder, source = config.decoder, str(checkpoint.folder)
+    for key, value, only in (
+        ("decoder.scale_embedding", decoder.scale_embedding, False),
+        ("decoder.activation_function", decoder.activation_function, "gelu"),
+    ):
+        if value != only:
+            raise ValueError(f"{source}/config.json: {key} is {value!r}, and only {only!r} is supported")
+    codec_shape = encodec_shape(config.audio_encoder, codec, source=source)
+    sides = 2 if decoder.audio_channels == 2 and codec_shape.channels == 1 else 1
+    frame_rate_hz = codec_shape.sample_rate // codec_shape.hop_length
+    said = {name: value for name, value in _generation(checkpoint).items() if value is not None}
     whole = defaults.MUSICGEN_SEGMENT_SECONDS
     segment_seconds = said["max_length"] / frame_rate_hz if "max_length" in said else whole
     top_p = said.get("top_p", defaults.TOP_P)
     settings = {
-        "lm": lm,
-        "codec": codec,
-        "sample_rate": codec.sample_rate,
-        "channels": 2 if stereo else codec.channels,
+        "lm": {
+            "dim": decoder.hidden_size,
+            "num_layers": decoder.num_hidden_layers,
+            "num_heads": decoder.num_attention_heads,
+            "ffn_dim": decoder.ffn_dim,
+            "card": decoder.vocab_size,
+            "delays": tuple(k // sides for k in range(decoder.num_codebooks)),
+            "text_dim": config.text_encoder.hidden_size,
+            "activation": "gelu",
+        },
+        "codec": codec_shape,
+        "sample_rate": codec_shape.sample_rate,
+        "channels": 2 if sides == 2 else codec_shape.channels,
         "frame_rate_hz": frame_rate_hz,
         "segment_seconds": segment_seconds,
         "extend_stride_seconds": defaults.stride_seconds(defaults.MUSICGEN_STRIDE_SECONDS, segment_seconds),
@@ -200,10 +205,11 @@ def _generation(checkpoint: Checkpoint) -> Mapping[str, Any]:
 def _parsed(kind: str, config: Mapping[str, Any], model_type: str, folder: Path) -> Any:
     """A config of transformers, with the defaults of what a file leaves out."""
     import transformers
+    from huggingface_hub.errors import StrictDataclassError
 
     if config.get("model_type") != model_type:
         raise ValueError(f"{folder} holds a {config.get('model_type')}, expected a {model_type}")
     try:
         return getattr(transformers, kind).from_dict(dict(config))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (StrictDataclassError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{folder}/config.json is no {kind}: {' '.join(str(error).split())}") from error

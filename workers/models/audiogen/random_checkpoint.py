@@ -10,6 +10,9 @@ from workers.models.audiogen.lm_state import LmState, lm_state_shapes
 from workers.models.audiogen.shape import AudioGenShape, EncodecShape
 from workers.models.seeded_init import drawn, generator_of, initialise
 
+RANDOM_INIT_VERSION = 1
+"""Part of the digest of random weights: change it when the way they are drawn changes."""
+
 
 def random_checkpoint(shape: AudioGenShape, seed: int, *, dtype: torch.dtype = torch.float32) -> AudioGenCheckpoint:
     """A model that has learnt nothing, and takes the time and memory of one that has.
@@ -23,7 +26,6 @@ def random_checkpoint(shape: AudioGenShape, seed: int, *, dtype: torch.dtype = t
         shape=shape,
         lm_state=random_lm_state(shape.lm, seed, dtype=dtype),
         codec_state=random_codec_state(shape.codec, seed),
-        files=(),
     )
 
 

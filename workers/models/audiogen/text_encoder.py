@@ -90,9 +90,14 @@ class TextEncoder:
         for length in sorted(set(lengths) - {0}):
             rows = [index for index, each in enumerate(lengths) if each == length]
             same = torch.stack([tokens[row] for row in rows]).to(device)
-            hidden[rows, :length] = self._rows.map(self._states, same)
+            hidden[rows, :length] = self._each(same)
         positions = torch.arange(hidden.shape[1], device=device)
         return EncodedTexts(hidden, positions < torch.tensor(lengths, device=device).unsqueeze(1))
+
+    def _each(self, tokens: Tensor) -> Tensor:
+        if tokens.device.type == "cpu":
+            return self._rows.map(self._states, tokens)
+        return torch.cat([self._states(row) for row in torch.split(tokens, 1)])
 
     def _states(self, tokens: Tensor) -> Tensor:
         states: Tensor = self.model(input_ids=tokens).last_hidden_state
