@@ -41,6 +41,7 @@ from pipeline.cluster import Resources
 from pipeline.decode import WAVEFORM
 from pipeline.model_stage import as_batch
 from pipeline.progress import Silent
+from pipeline.torch_worker import TorchWorker
 from workers.audio.decode_spec import DecodeSpec
 from workers.media.decode import Span, decode_units
 from workers.media.errors import MediaError
@@ -115,8 +116,7 @@ def run_pipeline(small: EncodeJob, large: EncodeJob) -> float:
 def run_bare_loop(job: EncodeJob) -> float:
     """Units per second of a plain loop in this process."""
     prepared = prepare(job, Resources(cpus=THREADS, gpus=0), Silent())
-    torch.set_num_threads(THREADS)
-    worker = prepared.work.load_worker(prepared.work.worker)
+    worker = TorchWorker(prepared.work.load_worker, prepared.work.worker, THREADS)
     blocks = form_blocks(prepared.plan.table(), 4 * job.microbatch)
 
     def decode(block: Any) -> Any:

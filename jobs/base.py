@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from pipeline.inputs import Inputs
-    from pipeline.model_stage import Worker, WorkerSpec
+    from pipeline.model_stage import WorkerSpec
     from pipeline.store import LatentStore
+    from pipeline.torch_worker import Worker
 
 RUNNING_FIELDS = frozenset({"output", "placement", "limits", "group_by", "compare_with"})
 """The half of a spec that does not decide content; everything else does. The last two decide how it is summed up."""

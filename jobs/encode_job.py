@@ -11,7 +11,7 @@ from workers.models.vae_spec import VaeSpec
 from workers.models.weights import weights_digest
 
 if TYPE_CHECKING:
-    from pipeline.model_stage import Worker
+    from pipeline.torch_worker import Worker
 
 
 class EncodeJob(RecordingsJob):

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from pipeline.inputs import Inputs
-    from pipeline.model_stage import Worker
     from pipeline.store import LatentStore
+    from pipeline.torch_worker import Worker
 
 
 class EvaluateJob(Job):

@@ -17,7 +17,7 @@ from workers.models.precision import RequestedPrecision, resolve_precision
 
 if TYPE_CHECKING:
     from pipeline.inputs import Inputs
-    from pipeline.model_stage import Worker
+    from pipeline.torch_worker import Worker
 
 MAX_SECONDS = 600.0
 

@@ -7,7 +7,7 @@ from jobs.recordings import RecordingsJob
 from workers.mel_worker_spec import MelWorkerSpec
 
 if TYPE_CHECKING:
-    from pipeline.model_stage import Worker
+    from pipeline.torch_worker import Worker
 
 
 class MelJob(RecordingsJob):

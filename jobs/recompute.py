@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ from pipeline.store.schema import (
     tensor_columns,
     undigested,
 )
+from pipeline.torch_worker import TorchWorker
 
 BLOCK_BYTES = 64 << 20
 """Bound on the decoded audio that is held at a time."""
@@ -171,7 +172,7 @@ class Remaker:
         if microbatch != worker.microbatch:
             worker = worker.model_copy(update={"microbatch": microbatch})
         return ModelStage(
-            load=self._work.load_worker,
+            load=partial(TorchWorker, self._work.load_worker),
             spec=worker,
             threads=torch.get_num_threads(),
             variable_length=self._work.variable_length,

@@ -16,8 +16,8 @@ from workers.reconstruct_worker_spec import NEED_VOCODER, Method, ReconstructWor
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pipeline.model_stage import Worker
     from pipeline.store import LatentStore
+    from pipeline.torch_worker import Worker
 
 
 _STUDIED = {"snr_db": ".2f", "correlation": ".2f", "seconds": ".4f"}

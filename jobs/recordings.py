@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pipeline.inputs import Inputs
-    from pipeline.model_stage import Worker, WorkerSpec
+    from pipeline.model_stage import WorkerSpec
+    from pipeline.torch_worker import Worker
 
 
 class AudioSpec(Spec):

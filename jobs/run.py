@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from time import monotonic
 
 from jobs.base import Findings, Job, output_path
@@ -24,6 +25,7 @@ from pipeline.quarantine import quarantined_ids, read_quarantine
 from pipeline.store import LatentStore, location
 from pipeline.store.damaged import set_aside_damaged
 from pipeline.store.manifest import load_manifest, save_manifest
+from pipeline.torch_worker import TorchWorker
 
 
 def run_job(
@@ -136,7 +138,7 @@ def _make(prepared: Prepared, placement: Placement, resources: Resources, progre
     work, inputs = prepared.work, prepared.job.inputs()
     stages = Stages(
         decode=inputs.decoder(work.decode, prepared.job.limits.of_decoding),
-        load_worker=work.load_worker,
+        load_worker=partial(TorchWorker, work.load_worker),
         worker=work.worker,
         schema=prepared.schema,
         variable_length=work.variable_length,

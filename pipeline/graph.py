@@ -19,7 +19,7 @@ import ray.data
 
 from pipeline.blocks import blocks_per_span, form_spans
 from pipeline.commit import Commit, Receipt
-from pipeline.model_stage import Batch, ModelStage, Worker, WorkerSpec
+from pipeline.model_stage import ArrayWorker, Batch, ModelStage, WorkerSpec
 from pipeline.placement import WRITE_CPUS, Placement
 from pipeline.placement_spec import ActorPool
 from pipeline.planned import Plan, Rows
@@ -40,7 +40,8 @@ class Stages:
 
     decode: Callable[[pa.Table], pa.Table]
     """Units of one shape bucket → the same rows with their waveforms."""
-    load_worker: Callable[[Any], Worker]
+    load_worker: Callable[[Any, int], ArrayWorker]
+    """Runs in each actor: settings and threads → loaded worker."""
     worker: WorkerSpec
     schema: pa.Schema
     """Of the store's parts."""

@@ -1,10 +1,8 @@
 """Waveforms → tensors: the model stage, run as actors that each hold one worker."""
 
 import functools
-import os
-import warnings
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -19,22 +17,18 @@ from workers.column import Column
 from workers.metrics.metric_names import PAIR_STATUSES
 from workers.number_column import NumberColumn
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-
 ERRORS = "errors"
 Batch = Callable[[pa.Table, int, int], Mapping[str, Any]]
 """Makes of a block, and the channels and samples of its shape bucket, what its worker takes."""
 
 
-class Worker(Protocol):
-    """What a worker class gives once it is loaded: any number of rows in, as many rows out."""
+class ArrayWorker(Protocol):
+    """A loaded worker: any number of rows in, as many rows out. One of tensors becomes one in `TorchWorker`."""
 
-    def __call__(self, batch: Mapping[str, "Tensor"]) -> dict[str, "Tensor"]:
-        """Computes one block.
+    def __call__(self, batch: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Computes one block, given as its `Batch` makes it: arrays [n, ...], and lists of n texts.
 
-        Besides the tensors there may be `microbatch` int32 [n], the rows that were computed at once, and `errors`,
+        Besides the columns there may be `microbatch` int32 [n], the rows that were computed at once, and `errors`,
         for each row the exception that says why it cannot be computed, None where it can.
         """
         ...
@@ -58,17 +52,14 @@ class ModelStage:
 
     def __init__(
         self,
-        load: Callable[[Any], Worker],
+        load: Callable[[Any, int], ArrayWorker],
         spec: WorkerSpec,
         threads: int,
         variable_length: bool,
-        batch: "Batch | None" = None,
+        batch: Batch | None = None,
     ) -> None:
-        import torch
-
-        torch.set_num_threads(threads)
         self._variable_length = variable_length
-        self._worker = load(spec)
+        self._worker = load(spec, threads)
         self._outputs = functools.cache(spec.outputs)
         self._microbatch = spec.microbatch
         self._batch = batch or as_batch
@@ -79,20 +70,16 @@ class ModelStage:
         Rows that failed before pass through untouched. When the worker raises, all units of the block are marked to be
         tried again in smaller ones.
         """
-        from workers.microbatch import is_out_of_memory
-
         failures = read_failures(block)
         rows = np.flatnonzero(healthy(block).to_numpy())
         channels, samples = block["_bucket_channels"][0].as_py(), block["_bucket_samples"][0].as_py()
         columns = self._outputs(samples, channels)
-        tensors: Mapping[str, Tensor] = {}
+        computed: Mapping[str, NDArray[Any]] = {}
         if len(rows):
             whole = block if len(rows) == block.num_rows else block.take(pa.array(rows))
             try:
-                tensors = self._worker(self._batch(whole, channels, samples))
+                computed = self._worker(self._batch(whole, channels, samples))
             except Exception as error:  # noqa: BLE001 (whatever a model raises may be a fact about these units)
-                if "CUDA error" in str(error) and not is_out_of_memory(error):
-                    os._exit(1)  # the context is lost: every later block would fail here, and a new actor will not
                 failure = BlockFailure(
                     stage="model",
                     error_type=type(error).__name__,
@@ -101,52 +88,48 @@ class ModelStage:
                 )
                 for row in rows:
                     failures[row] = failure
-        for row, problem in zip(rows, tensors.get(ERRORS, ()), strict=False):
+        for row, problem in zip(rows, computed.get(ERRORS, ()), strict=False):
             if problem is not None:
                 reason = " ".join(str(problem).split())
                 failures[row] = BlockFailure(stage="model", error_type=type(problem).__name__, reason=reason)
         sizes = np.full(block.num_rows, self._microbatch, np.int32)
-        if MICROBATCH in tensors:
-            sizes[rows] = tensors[MICROBATCH].numpy()
+        if MICROBATCH in computed:
+            sizes[rows] = computed[MICROBATCH]
         waveform = [name for name in (WAVEFORM,) if name in block.column_names]
         result = block.drop_columns(waveform).append_column(MICROBATCH, pa.array(sizes))
         for column in columns:
             values = np.zeros((block.num_rows, *column.shape), column.dtype)
-            if column.name in tensors:
-                computed = _cast(tensors[column.name], column)
+            if column.name in computed:
+                cast = _cast(computed[column.name], column)
                 if not isinstance(column, NumberColumn):  # a number may be undefined
-                    _mark_nonfinite(column, computed, rows, failures)
-                values[rows] = computed
+                    _mark_nonfinite(column, cast, rows, failures)
+                values[rows] = cast
             for name, array in column_arrays(column, values, variable_length=self._variable_length).items():
                 result = result.append_column(name, array)
         return with_failures(result, failures)
 
 
-def as_batch(block: pa.Table, channels: int, samples: int) -> dict[str, "Tensor"]:
-    """Tensors over the block's own memory: waveform [n, C, T], num_samples [n], seed [n] (uint64 bits as int64).
+def as_batch(block: pa.Table, channels: int, samples: int) -> dict[str, NDArray[Any]]:
+    """Arrays over the block's own memory: waveform [n, C, T], num_samples [n], seed [n] (uint64 bits as int64).
 
     Of pairs also `pair_status` int8 [n], places in PAIR_STATUSES.
     """
-    import torch
-
     waveform = block[WAVEFORM].combine_chunks()
     values = np.frombuffer(waveform.buffers()[1], np.float32)[waveform.offset * channels * samples :]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        batch = {
-            "waveform": torch.from_numpy(values[: len(waveform) * channels * samples].reshape(-1, channels, samples)),
-            "num_samples": torch.from_numpy(block["_num_samples"].to_numpy()),
-            "seed": torch.from_numpy(block["seed"].to_numpy().view(np.int64)),
-        }
+    batch: dict[str, NDArray[Any]] = {
+        "waveform": values[: len(waveform) * channels * samples].reshape(-1, channels, samples),
+        "num_samples": block["_num_samples"].to_numpy(),
+        "seed": block["seed"].to_numpy().view(np.int64),
+    }
     if "_pair_status" in block.column_names:
         places = pc.index_in(block["_pair_status"], value_set=pa.array(PAIR_STATUSES))
-        batch["pair_status"] = torch.from_numpy(places.to_numpy().astype(np.int8))
+        batch["pair_status"] = places.to_numpy().astype(np.int8)
     return batch
 
 
-def _cast(tensor: "Tensor", column: Column) -> NDArray[Any]:
+def _cast(values: NDArray[Any], column: Column) -> NDArray[Any]:
     with np.errstate(over="ignore"):  # what overflows becomes infinite, and is reported as such
-        return tensor.numpy().astype(column.dtype, copy=False)
+        return values.astype(column.dtype, copy=False)
 
 
 def _mark_nonfinite(

@@ -97,16 +97,13 @@ def mark_prompts(units: pa.Table) -> pa.Table:
 
 def prompt_batch(block: pa.Table, channels: int, samples: int) -> dict[str, Any]:  # noqa: ARG001 (the model knows)
     """What `GenerateWorker` takes, of a block that `mark_prompts` made."""
-    import torch
-
-    numbers = {name: torch.from_numpy(block[name].to_numpy().copy()) for name in _NUMBERS}
     return {
-        **numbers,
+        **{name: block[name].to_numpy() for name in _NUMBERS},
         "prompt": block["prompt"].to_pylist(),
         "negative_prompt": block["negative_prompt"].to_pylist(),
-        "num_samples": torch.from_numpy(block["_num_samples"].to_numpy().copy()),
+        "num_samples": block["_num_samples"].to_numpy(),
         "bucket_samples": samples,
-        "seed": torch.from_numpy(block[NOISE_SEED].to_numpy().view(np.int64).copy()),
+        "seed": block[NOISE_SEED].to_numpy().view(np.int64),
     }
 
 

@@ -1,5 +1,6 @@
 """What the model stage makes of memory that runs out: marked rows, or failures that name it; never a lost block."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pipeline.failure import BlockFailure, read_failures, with_failures
 from pipeline.model_stage import ModelStage
 from pipeline.plan import UNIT_COLUMNS
 from pipeline.store.schema import store_schema
+from pipeline.torch_worker import TorchWorker
 from workers.microbatch import in_microbatches
 from workers.tensor_column import TensorColumn
 
@@ -66,7 +68,7 @@ def block_of(count: int, failed: int | None = None) -> pa.Table:
 
 
 def compute(spec: CopySpec, block: pa.Table) -> pa.Table:
-    return ModelStage(load_copy, spec, 1, False)(block)
+    return ModelStage(partial(TorchWorker, load_copy), spec, torch.get_num_threads(), False)(block)
 
 
 def commit(store: Path, block: pa.Table) -> pa.Table:

@@ -46,7 +46,7 @@ class CopySpec:
         return (TensorColumn(name="copy", shape=(channels, num_samples), dtype="float32", description="the waveform"),)
 
 
-def load_copy(spec: CopySpec) -> Any:
+def load_copy(spec: CopySpec, _: int) -> Any:
     def worker(batch: Any) -> Any:
         for number in batch["waveform"][:, 0, 0].tolist():
             fate = spec.fates.get(int(number))
@@ -60,7 +60,7 @@ def load_copy(spec: CopySpec) -> Any:
                 raise RuntimeError(f"unit {int(number)} is\nno good")
             if fate == "nan":
                 batch = {**batch, "waveform": batch["waveform"] * np.where(batch["waveform"] == number, np.nan, 1.0)}
-        return {"copy": batch["waveform"].float()}
+        return {"copy": batch["waveform"]}
 
     return worker
 
@@ -238,7 +238,7 @@ def test_a_model_that_fails_on_everything_stops_the_job(tmp_path: Path) -> None:
     assert not failures(tmp_path)
 
 
-def load_broken(_: CopySpec) -> Any:
+def load_broken(*_: Any) -> Any:
     def worker(_: Any) -> Any:
         raise RuntimeError("model broken")
 
