@@ -1,15 +1,19 @@
 """The main job on 142 real recordings: 44.1 to 192 kHz, mono and stereo, 43 ms to 15 s. Skipped where they are not."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from jobs.base import Job
 from jobs.encode_job import EncodeJob
 from jobs.run import run_job
+from jobs.summary import Summary
 from pipeline.store import LatentStore
+from tests.jobs.stores import run_in_a_loop
 
 SOUNDS = Path(__file__).parents[2] / "shared" / "data" / "sounds"
 
@@ -19,8 +23,8 @@ pytestmark = [
 ]
 
 
-def encode(output: Path, **placement: int) -> LatentStore:
-    run_job(
+def encode(output: Path, run: Callable[[Job], Summary], **placement: int) -> LatentStore:
+    run(
         EncodeJob.model_validate(
             {
                 "source": {"path": SOUNDS / "captions.csv"},
@@ -35,7 +39,7 @@ def encode(output: Path, **placement: int) -> LatentStore:
 
 
 def test_142_recordings_give_one_finite_unit_per_planned_segment(tmp_path: Path) -> None:
-    store = encode(tmp_path / "one", actors=1)
+    store = encode(tmp_path / "one", run_in_a_loop)
     headers = [soundfile.info(path) for path in SOUNDS.glob("*.flac")]
     segments = sum(math.ceil(math.ceil(info.frames * 16_000 / info.samplerate) / 32_768) for info in headers)
     ids = store.ids.to_pylist()
@@ -43,5 +47,5 @@ def test_142_recordings_give_one_finite_unit_per_planned_segment(tmp_path: Path)
     assert len(ids) == len(set(ids)) == segments
     assert all(np.isfinite(batch["latent_mean"]).all() for batch in store.iter_batches(64))
     assert store.quarantine().num_rows == 0
-    other = encode(tmp_path / "three", actors=3, units_per_block=7, threads_per_actor=1)
+    other = encode(tmp_path / "two", run_job, actors=2, units_per_block=7, threads_per_actor=1)
     assert other.manifest.content_digest == store.manifest.content_digest

@@ -10,16 +10,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from jobs.base import Job
 from jobs.mel_job import MelJob
 from jobs.run import run_job
 from jobs.summary import Summary
 from pipeline.quarantine import read_quarantine
 from pipeline.store import LatentStore
+from tests.jobs.stores import run_in_a_loop
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
 
-def mels(source: Path, output: Path, **settings: Any) -> Summary:
+def mels(source: Path, output: Path, *, run: Callable[[Job], Summary] = run_job, **settings: Any) -> Summary:
     spec = {
         "source": {"path": str(source), **settings},
         "output": str(output),
@@ -27,7 +29,7 @@ def mels(source: Path, output: Path, **settings: Any) -> Summary:
         "limits": {"max_failed_fraction": 1},
         "placement": {"actors": 1, "units_per_block": 8, "threads_per_actor": 1},
     }
-    return run_job(MelJob.model_validate(spec))
+    return run(MelJob.model_validate(spec))
 
 
 def contents(store: Path, prefix: str = "") -> dict[str, np.ndarray]:
@@ -62,9 +64,9 @@ def test_shards_give_what_their_files_give_and_a_new_one_costs_just_itself(
     clips, shards = make_clips(8), tmp_path / "shards"
     shards.mkdir()
     files = files_of(clips)
-    mels(clips, tmp_path / "plain")
+    mels(clips, tmp_path / "plain", run=run_in_a_loop)
     pack(files[:5], clips, shards / "s.tar")
-    first = mels(shards, tmp_path / "store")
+    first = mels(shards, tmp_path / "store", run=run_in_a_loop)
     before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "store/data").iterdir()}
     assert 0 < first.manifest.totals.num_units < len(contents(tmp_path / "plain"))
 
@@ -88,6 +90,6 @@ def test_tables_give_what_their_files_give(clips: Path, tmp_path: Path) -> None:
     audio = [{"bytes": file.read_bytes(), "path": file.name} for file in files]
     table = pa.table({"audio": audio, "file": [str(file.relative_to(clips)) for file in files]})
     pq.write_table(table, tmp_path / "t.parquet", row_group_size=4)
-    mels(clips, tmp_path / "plain")
+    mels(clips, tmp_path / "plain", run=run_in_a_loop)
     mels(tmp_path / "t.parquet", tmp_path / "store", id_column="file")
     assert same(contents(tmp_path / "store"), contents(tmp_path / "plain"))

@@ -59,7 +59,7 @@ def commit(name: str) -> None:
         case "hoard":
             hoard = []
             while True:
-                hoard.append(np.ones(1 << 21))
+                hoard.append(np.empty(1 << 21))  # untouched, or a busy machine is too slow for a limit of seconds
         case "raise":
             raise RuntimeError("no\ngood")
         case "unavailable":

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from jobs.load import load_job
+from jobs.run import run_job
 from pipeline.store import LatentStore
 from tests.jobs.command import COMMAND, latentmill, parts_of, started, wait_for_parts
+from tests.jobs.stores import run_in_a_loop
 
 OVERRIDES = {
     "segment.length_seconds": 1.024,
@@ -22,9 +25,13 @@ OVERRIDES = {
 }
 
 
-def arguments(source: Path, output: Path, **changes: Any) -> list[str]:
+def values_of(source: Path, output: Path, **changes: Any) -> list[str]:
     values = {"source.path": source, "output": output, **OVERRIDES, **changes}
-    return ["run", "encode_audio", *(f"--set={name}={value}" for name, value in values.items())]
+    return [f"{name}={value}" for name, value in values.items()]
+
+
+def arguments(source: Path, output: Path, **changes: Any) -> list[str]:
+    return ["run", "encode_audio", *(f"--set={value}" for value in values_of(source, output, **changes))]
 
 
 def times_of(store: Path) -> dict[str, int]:
@@ -134,7 +141,9 @@ def test_a_model_that_is_not_there(clips: Path, tmp_path: Path) -> None:
 def test_the_failure_budget_decides_the_exit_code(make_clips: Callable[..., Path], tmp_path: Path) -> None:
     folder = make_clips(4)
     (folder / "broken.wav").write_text("no recording")
-    beyond = latentmill(*arguments(folder, tmp_path / "store", **{"limits.max_failed": 0}), "--json")
+    values = values_of(folder, tmp_path / "store", **{"limits.max_failed": 0})
+    assert run_in_a_loop(load_job("encode_audio", values)).num_new > 0
+    beyond = latentmill("run", "encode_audio", *(f"--set={value}" for value in values), "--json")
     assert beyond.returncode == 3
     assert json.loads(beyond.stdout)["budget_exceeded"] is True
     status = latentmill("status", tmp_path / "store").stdout
@@ -142,6 +151,7 @@ def test_the_failure_budget_decides_the_exit_code(make_clips: Callable[..., Path
     assert "(such as broken.wav#0)" in status
 
 
+@pytest.mark.usefixtures("local_ray")
 def test_a_killed_driver_loses_nothing_and_repeats_nothing(
     clips: Path, undisturbed: tuple[Path, str], tmp_path: Path
 ) -> None:
@@ -153,10 +163,9 @@ def test_a_killed_driver_loses_nothing_and_repeats_nothing(
     committed = times_of(store)
     assert 0 < len(committed) < len(parts_of(undisturbed[0]))
     assert json.loads(latentmill("status", store, "--json").stdout)["state"] == "running"
-    result = latentmill(*arguments(clips, store), "--json")
-    assert result.returncode == 0, result.stderr
+    resumed = run_job(load_job("encode_audio", values_of(clips, store)))  # on the Ray that is there already
     assert committed.items() <= times_of(store).items()
-    assert json.loads(result.stdout)["num_kept"] >= 8
+    assert resumed.num_kept >= 8
     assert digest(store) == digest(undisturbed[0])
 
 

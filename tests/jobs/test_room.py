@@ -16,7 +16,6 @@ from pipeline.store import LatentStore
 from pipeline.store.damaged import damaged_files
 from tests.jobs.command import finished, latentmill, parts_of, run_command, started, wait_for_parts
 
-pytestmark = pytest.mark.slow
 NOBODY = 65534
 
 
@@ -56,6 +55,7 @@ def fill(folder: Path) -> Path:
     return filler
 
 
+@pytest.mark.slow
 def test_a_job_that_cannot_fit_is_refused_before_it_starts(
     clips: Path, tmp_path: Path, mount: Callable[[str], Path]
 ) -> None:
@@ -75,6 +75,7 @@ def test_a_job_that_cannot_fit_is_refused_before_it_starts(
     assert digests[0] == digests[1]
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_on_the_way(clips: Path, mount: Callable[[str], Path], expected: str | None) -> None:
     disk = mount("size=32m")
     store, command = disk / "store", run_command(clips, disk / "store")
@@ -108,6 +109,7 @@ def test_a_disk_that_is_full_already(clips: Path, mount: Callable[[str], Path]) 
     assert "no space left" in refused.stderr.lower()
 
 
+@pytest.mark.slow
 def test_a_read_only_output(clips: Path, mount: Callable[[str], Path]) -> None:
     disk = mount("size=64m")
     remount(disk, "ro")
@@ -116,6 +118,7 @@ def test_a_read_only_output(clips: Path, mount: Callable[[str], Path]) -> None:
     assert f"output: cannot write to {disk / 'store'}: {disk} is read-only, or no folder" in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_store_on_a_disk_that_became_read_only(
     clips: Path, mount: Callable[[str], Path], expected: str | None
 ) -> None:
@@ -150,6 +153,7 @@ jobs.cli.main()
 """.replace("NOBODY", str(NOBODY))
 
 
+@pytest.mark.slow
 def test_an_output_that_belongs_to_somebody_else(clips: Path, tmp_path: Path) -> None:
     store = tmp_path / "theirs" / "store"
     store.parent.mkdir(mode=0o555)
@@ -160,6 +164,7 @@ def test_an_output_that_belongs_to_somebody_else(clips: Path, tmp_path: Path) ->
     assert not store.exists()
 
 
+@pytest.mark.slow
 def test_an_output_that_is_removed_on_the_way(clips: Path, tmp_path: Path, expected: str | None) -> None:
     store, command = tmp_path / "store", run_command(clips, tmp_path / "store")
     process = started(command)

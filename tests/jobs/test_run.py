@@ -157,7 +157,6 @@ def test_damaged_parts_are_set_aside_and_their_units_made_anew(make_clips: Any, 
     assert make_mels(folder, store).num_new == 0
 
 
-@pytest.mark.usefixtures("local_ray")
 def test_an_error_on_the_way_leaves_no_claim_and_says_interrupted(clips: Path, tmp_path: Path) -> None:
     class Failing(Silent):
         def phase(self, what: str, detail: str = "") -> None:  # noqa: ARG002
@@ -165,7 +164,7 @@ def test_an_error_on_the_way_leaves_no_claim_and_says_interrupted(clips: Path, t
                 raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        run_job(mel_job(clips, tmp_path / "store"), Failing())
+        run_in_a_loop(mel_job(clips, tmp_path / "store"), progress=Failing())
     assert state_of(tmp_path / "store") == "interrupted"
     assert not (tmp_path / "store" / location.CLAIM).exists()
 

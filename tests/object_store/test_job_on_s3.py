@@ -1,7 +1,7 @@
 """Whole jobs with source, manifest, weights and store on a real S3 server: the same store as on a local disk.
 
-They run on the command line, in processes that have the credentials in their environment. The local runs that they are
-compared with use the Ray of the test session, which has none.
+They run on the command line, in processes that have the credentials in their environment, and are compared with plain
+loops over local files in this one.
 """
 
 import json
@@ -26,10 +26,11 @@ from pipeline.placement_spec import PlacementSpec
 from pipeline.segment_spec import SegmentSpec
 from pipeline.source_spec import SourceSpec
 from pipeline.store import LatentStore, location
+from tests.jobs.stores import run_in_a_loop
 from workers.models.audio_vae import AudioVAE
 from workers.models.audio_vae_spec import AudioVaeConfig, AudioVaeSpec
 
-pytestmark = pytest.mark.usefixtures("caches", "local_ray")
+pytestmark = pytest.mark.usefixtures("caches")
 
 Start = Callable[[Any], subprocess.Popen[bytes]]
 
@@ -104,7 +105,7 @@ def test_source_and_store_on_s3(
 ) -> None:
     clips = make_clips(3)
     source = bucket.upload(clips, "sounds")
-    local = run_job(job(str(clips), str(tmp_path / "local")))
+    local = run_in_a_loop(job(str(clips), str(tmp_path / "local")))
     away = run_away(job(source, f"{bucket.uri}/out"))
     assert away.manifest.content_digest == local.manifest.content_digest
     assert away.manifest.identity == local.manifest.identity
@@ -120,7 +121,7 @@ def test_everything_on_s3(
     run_away: Callable[[Any], LatentStore],
     secrets_in: Callable[[bytes], list[str]],
 ) -> None:
-    local = run_job(job(str(clips / "captions.csv"), str(tmp_path / "local"), weights=str(weights)))
+    local = run_in_a_loop(job(str(clips / "captions.csv"), str(tmp_path / "local"), weights=str(weights)))
     source, model = bucket.upload(clips, "sounds"), bucket.upload(weights, "models/vae")
     wanted = job(f"{source}/captions.csv", f"{bucket.uri}/out/latents", weights=model)
     there = run_away(wanted)
@@ -146,7 +147,7 @@ def test_everything_on_s3(
 def test_a_bad_day_of_the_server_changes_nothing(
     bucket: Any, clips: Path, tmp_path: Path, run_away: Callable[[Any], LatentStore]
 ) -> None:
-    local = run_job(job(str(clips), str(tmp_path / "local")))
+    local = run_in_a_loop(job(str(clips), str(tmp_path / "local")))
     source = bucket.upload(clips, "sounds")
     for index, fault in enumerate(({"status": 503}, {"status": 500}, {"cut": True}, {"delay_seconds": 0.05})):
         for method in ("GET", "PUT", "HEAD", "POST", "DELETE"):
@@ -167,7 +168,7 @@ def test_a_driver_killed_while_it_uploads_leaves_nothing_half_visible(
     tmp_path: Path,
     secrets_in: Callable[[bytes], list[str]],
 ) -> None:
-    local = run_job(job(str(clips), str(tmp_path / "local")))
+    local = run_in_a_loop(job(str(clips), str(tmp_path / "local")))
     wanted = job(bucket.upload(clips, "sounds"), f"{bucket.uri}/out")
     held = bucket.proxy.add(method="PUT", path=broken, hold=True)
     driver = start(wanted)
@@ -227,8 +228,9 @@ def web(request: pytest.FixtureRequest, clips: Path) -> Iterator[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("local_ray")
 def test_a_source_on_the_web(web: str, clips: Path, tmp_path: Path) -> None:
-    local = run_job(job(str(clips / "captions.csv"), str(tmp_path / "local")))
+    local = run_in_a_loop(job(str(clips / "captions.csv"), str(tmp_path / "local")))
     away = run_job(job(f"{web}/captions.csv", str(tmp_path / "away")))
     assert away.manifest.content_digest == local.manifest.content_digest
     names = [line.split(",")[0] for line in (clips / "captions.csv").read_text().splitlines()[1:]]

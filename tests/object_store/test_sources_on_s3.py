@@ -58,6 +58,7 @@ def test_shards_are_indexed_by_their_headers_and_read_in_place(bucket: Any) -> N
 def test_a_missing_shard_fails_by_itself_and_a_server_that_does_not_answer_stops_the_job(
     bucket: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("workers.files.filesystem._SDK_ATTEMPTS", 2)
     uri = bucket.write("s.tar", tar_of({"a.wav": b"x" * 1000}))
     bucket.proxy.add(method="GET", path="s.tar", status=503, times=2)
     assert [row["_item"] for row in rows(uri)] == ["s.tar/a.wav"]

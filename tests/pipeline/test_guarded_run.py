@@ -1,6 +1,7 @@
 """A whole job whose decoder crashes, hangs and bloats on chosen units: those alone are quarantined, at once."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
+from jobs.base import Job
 from jobs.mel_job import MelJob
 from jobs.run import run_job
 from jobs.summary import Summary
 from pipeline.decode import decode_block
 from pipeline.quarantine import read_quarantine
+from tests.jobs.stores import run_in_a_loop
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
@@ -46,7 +49,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def mel(source: Path, output: Path, **limits: float) -> Summary:
+def mel(source: Path, output: Path, *, run: Callable[[Job], Summary] = run_job, **limits: float) -> Summary:
     job: dict[str, Any] = {
         "source": {"path": str(source)},
         "output": str(output),
@@ -55,7 +58,7 @@ def mel(source: Path, output: Path, **limits: float) -> Summary:
         "placement": {"actors": 1, "units_per_block": 9, "threads_per_actor": 1},
         "limits": {"max_failed_fraction": 1, **limits},
     }
-    return run_job(MelJob.model_validate(job))
+    return run(MelJob.model_validate(job))
 
 
 def digests(store: Path) -> dict[str, bytes]:
@@ -67,7 +70,7 @@ def digests(store: Path) -> dict[str, bytes]:
 def test_exactly_the_guilty_units_are_quarantined(
     recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mel(recordings, tmp_path / "clean")
+    mel(recordings, tmp_path / "clean", run=run_in_a_loop)
     monkeypatch.setattr("pipeline.inputs.decode_block", decode_with_faults)
     summary = mel(recordings, tmp_path / "faulty", decode_seconds=4, decode_memory_gib=0.25)
 

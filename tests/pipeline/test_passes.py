@@ -104,9 +104,9 @@ def stages_of(fates: dict[int, str] | None = None, deadly: tuple[int, ...] = ())
     )
 
 
-def placement(units_per_block: int = 8) -> Placement:
+def placement(units_per_block: int = 8, *, actors: int = 1) -> Placement:
     return resolve_placement(
-        PlacementSpec(actors=2, units_per_block=units_per_block, threads_per_actor=1),
+        PlacementSpec(actors=actors, units_per_block=units_per_block, threads_per_actor=1),
         cpus=4,
         gpus=0,
         num_units=40,
@@ -116,7 +116,9 @@ def placement(units_per_block: int = 8) -> Placement:
     )
 
 
-def run(store: Path, plan: Plan, stages: Stages, *, max_guilty: int = 0) -> tuple[list[tuple[int, int]], list[Receipt]]:
+def run(
+    store: Path, plan: Plan, stages: Stages, *, max_guilty: int = 0, actors: int = 1
+) -> tuple[list[tuple[int, int]], list[Receipt]]:
     passes: list[tuple[int, int]] = []
     receipts: list[Receipt] = []
     with tolerant_ray_data():
@@ -124,7 +126,7 @@ def run(store: Path, plan: Plan, stages: Stages, *, max_guilty: int = 0) -> tupl
             plan,
             str(store),
             stages,
-            placement(),
+            placement(actors=actors),
             max_guilty=max_guilty,
             on_pass=lambda *numbers: passes.append(numbers),
             on_receipt=receipts.append,
@@ -184,18 +186,22 @@ def test_a_unit_that_kills_its_decoder_is_found_in_a_span(tmp_path: Path, monkey
     assert passes[-1][1] == 1
 
 
-def test_one_pass_is_enough_when_nothing_fails(tmp_path: Path) -> None:
-    passes, receipts = run(tmp_path, plan_of(20), stages_of())
-    assert passes == [(1, 20)]
-    assert sum(receipt.num_units for receipt in receipts) == 20
-    assert stored(tmp_path) == names(*range(20))
-
-
-def test_units_that_kill_a_decoder_or_a_model_actor_are_isolated(tmp_path: Path) -> None:
-    run(tmp_path, plan_of(20), stages_of({3: "segfault", 7: "exit", 16: "abort"}, deadly=(13,)))
-    assert stored(tmp_path) == names(*range(20)) - names(3, 7, 13, 16)
+@pytest.mark.parametrize(
+    ("fates", "actors"),
+    [
+        ({7: "segfault"}, 1),
+        pytest.param({3: "segfault", 7: "exit", 16: "abort"}, 2, marks=pytest.mark.slow),
+    ],
+    ids=["one", "three"],
+)
+def test_units_that_kill_a_decoder_or_a_model_actor_are_isolated(
+    tmp_path: Path, fates: dict[int, str], actors: int
+) -> None:
+    run(tmp_path, plan_of(20), stages_of(fates, deadly=(13,)), actors=actors)
+    guilty = names(13, *fates)
+    assert stored(tmp_path) == names(*range(20)) - guilty
     failed = failures(tmp_path)
-    assert {name: row["stage"] for name, row in failed.items()} == dict.fromkeys(names(3, 7, 13, 16), "crash")
+    assert {name: row["stage"] for name, row in failed.items()} == dict.fromkeys(guilty, "crash")
     assert min(row["attempts"] for row in failed.values()) >= 2
 
 
@@ -223,11 +229,14 @@ def test_an_error_of_the_model_costs_one_unit_and_keeps_its_words(tmp_path: Path
     assert row["reason"] == "unit 7 is no good"
 
 
-def test_nan_from_the_model_costs_one_unit_at_once(tmp_path: Path) -> None:
+def test_nan_from_the_model_costs_one_unit_at_once_which_is_not_tried_again(tmp_path: Path) -> None:
     passes, _ = run(tmp_path, plan_of(20), stages_of({7: "nan"}))
     assert len(passes) == 1
     assert stored(tmp_path) == names(*range(20)) - names(7)
     assert failures(tmp_path)["007"]["reason"] == "non-finite values in copy as float32"
+    passes, _ = run(tmp_path, plan_of(20), stages_of())
+    assert passes == []
+    assert pc.count(committed_ids(str(tmp_path))).as_py() == 19
 
 
 def test_a_model_that_fails_on_everything_stops_the_job(tmp_path: Path) -> None:
@@ -253,12 +262,15 @@ def test_a_store_that_cannot_be_written_stops_the_job(tmp_path: Path) -> None:
     assert not failures(tmp_path)
 
 
-def test_a_resumed_run_makes_just_what_is_missing(tmp_path: Path) -> None:
+def test_a_resumed_run_makes_just_what_is_missing_and_one_pass_is_enough_when_nothing_fails(tmp_path: Path) -> None:
     plan = plan_of(20)
-    run(tmp_path, plan.slice(5, 7), stages_of())
+    passes, receipts = run(tmp_path, plan.slice(5, 7), stages_of())
+    assert passes == [(1, 7)]
+    assert sum(receipt.num_units for receipt in receipts) == 7
     before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "data").iterdir()}
     assert pending_units(plan, str(tmp_path)).num_rows == 13
-    _, receipts = run(tmp_path, plan, stages_of())
+    passes, receipts = run(tmp_path, plan, stages_of())
+    assert passes == [(1, 13)]
     assert sum(receipt.num_units for receipt in receipts) == 13
     assert stored(tmp_path) == names(*range(20))
     after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "data").iterdir()}
@@ -270,13 +282,6 @@ def test_blocks_shrink_once_units_have_to_be_told_apart() -> None:
     many = MANY_LEFT + 1
     assert next_size(64, 10 * many, many) == 64
     assert next_size(64, many, many) == next_size(64, 2 * many - 1, many) == 8
-
-
-def test_quarantined_units_are_not_tried_again(tmp_path: Path) -> None:
-    run(tmp_path, plan_of(20), stages_of({7: "nan"}))
-    passes, _ = run(tmp_path, plan_of(20), stages_of())
-    assert passes == []
-    assert pc.count(committed_ids(str(tmp_path))).as_py() == 19
 
 
 def suspects(count: int, error_type: str) -> dict[str, Suspect]:

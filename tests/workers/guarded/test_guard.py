@@ -59,8 +59,13 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("position", [0, 2, 4])
+def in_each_position(fault: str) -> list[Any]:
+    """At the beginning, within and at the end of the items; two of the faults that are waited for need not be each."""
+    waited_for = fault in ("sleep", "masked")
+    return [pytest.param(fault, at, marks=[pytest.mark.slow] * (waited_for and at != 2)) for at in (0, 2, 4)]
+
+
+@pytest.mark.parametrize(("fault", "position"), [case for fault in FAULTS for case in in_each_position(fault)])
 def test_a_fault_costs_the_item_that_commits_it(fault: str, position: int) -> None:
     if fault in ("numpy", "hoard", "malloc") and not ON_LINUX:
         pytest.skip("memory is limited on Linux only")
