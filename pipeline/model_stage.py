@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.decode import WAVEFORM
 from pipeline.failure import BlockFailure, healthy, read_failures, with_failures
+from pipeline.sides import side_lengths
 from pipeline.store.columns import column_arrays
 from pipeline.store.schema import MICROBATCH
 from workers.column import Column
@@ -95,7 +96,7 @@ class ModelStage:
             values = np.zeros((block.num_rows, *column.shape), column.dtype)
             if column.name in tensors:
                 computed = _cast(tensors[column.name], column)
-                if not isinstance(column, NumberColumn):  # a number may be undefined
+                if not (isinstance(column, NumberColumn) or getattr(column, "may_be_undefined", False)):
                     _mark_nonfinite(column, computed, rows, failures)
                 values[rows] = computed
             for name, array in column_arrays(column, values, variable_length=self._variable_length).items():
@@ -106,7 +107,8 @@ class ModelStage:
 def as_batch(block: pa.Table, channels: int, samples: int) -> dict[str, "Tensor"]:
     """Tensors over the block's own memory: waveform [n, C, T], num_samples [n], seed [n] (uint64 bits as int64).
 
-    Of pairs also `pair_status` int8 [n], places in PAIR_STATUSES.
+    Of pairs also `pair_status` int8 [n], places in PAIR_STATUSES, and `side_samples` int64 [n, 2], the true lengths of
+    reference and candidate, -1 where there is none. Of units with a text `text` uint8 [n, L], see `workers.text_rows`.
     """
     import torch
 
@@ -122,6 +124,7 @@ def as_batch(block: pa.Table, channels: int, samples: int) -> dict[str, "Tensor"
     if "_pair_status" in block.column_names:
         places = pc.index_in(block["_pair_status"], value_set=pa.array(PAIR_STATUSES))
         batch["pair_status"] = torch.from_numpy(places.to_numpy().astype(np.int8))
+        batch["side_samples"] = torch.from_numpy(side_lengths(block))
     return batch
 
 
