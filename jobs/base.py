@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pipeline.model_stage import Worker, WorkerSpec
     from pipeline.store import LatentStore
 
-RUNNING_FIELDS = frozenset({"output", "placement", "limits", "group_by", "compare_with"})
-"""The half of a spec that does not decide content; everything else does. The last two decide how it is summed up."""
+RUNNING_FIELDS = frozenset({"output", "placement", "limits", "group_by", "compare_with", "allow_few"})
+"""The half of a spec that does not decide content; everything else does. The last three decide how it is summed up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

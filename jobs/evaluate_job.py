@@ -14,7 +14,18 @@ from workers.audio.decode_spec import DecodeSpec, ResampleQuality
 from workers.device_kind import DeviceKind
 from workers.evaluate_worker_spec import EvaluateWorkerSpec
 from workers.files import absolute
-from workers.metrics.metric_names import DEFAULT_METRICS, DEFINITIONS, MetricName, check_metrics
+from workers.metrics.log_mel_statistics_spec import LogMelStatisticsSpec
+from workers.metrics.metric_names import (
+    DEFAULT_METRICS,
+    DEFINITIONS,
+    HEARD_DEFINITIONS,
+    NEED_EMBEDDING,
+    MetricName,
+    check_metrics,
+    hears,
+    needs_pairs,
+)
+from workers.models.embedding_spec import EmbeddingSpec
 from workers.spec import PathText
 
 if TYPE_CHECKING:
@@ -57,6 +68,13 @@ class EvaluateJob(Job):
     segment: SegmentSpec = SegmentSpec(length_seconds=120.0, tail="keep", bucket_seconds=5.0)
     """Longer pairs are cut, and each part is scored by itself; a rest of less than a second is not."""
 
+    embedding: EmbeddingSpec | None = LogMelStatisticsSpec()
+    """What `fad` and `kad` compare sounds by. The default needs no weights, so its values compare with nothing that was
+    published. Not used where no metric needs it."""
+
+    allow_few: bool = False
+    """Give a `fad` even where there are fewer clips than the embedding has dimensions, and it is far too large."""
+
     group_by: str | None = None
     """Column of the references that the summary is also given by, such as `category`."""
 
@@ -85,7 +103,27 @@ class EvaluateJob(Job):
         changes: dict[str, object] = {side: absolute_source(getattr(self, side)) for side in ("reference", "candidate")}
         if self.compare_with is not None:
             changes["compare_with"] = absolute(self.compare_with)
-        return self.model_copy(update={**changes, "output": output_path(self.output)}), ()
+        job = self.settled().model_copy(update={**changes, "output": output_path(self.output)})
+        return job, job._notes()
+
+    def asking(self, metrics: tuple[MetricName, ...]) -> Self:
+        """This job if it asked for these metrics."""
+        return self.model_copy(update={"metrics": metrics}).settled()
+
+    def facts(self) -> dict[str, str]:
+        """What decides content beside the spec of a resolved job."""
+        return {"metrics": DEFINITIONS} | ({"heard": HEARD_DEFINITIONS} if hears(self.metrics) else {})
+
+    def settled(self) -> Self:
+        """This job without the settings that none of its metrics needs."""
+        wanted = set(self.metrics)
+        unused = [] if wanted & NEED_EMBEDDING else ["embedding"]
+        return self.model_copy(update=dict.fromkeys(unused))
+
+    def _notes(self) -> tuple[str, ...]:
+        if isinstance(self.embedding, LogMelStatisticsSpec):
+            return ("fad and kad are over log_mel_statistics: they compare runs of this kind, not published values",)
+        return ()
 
     def inputs(self) -> "Inputs":
         """Pairs of recordings."""
@@ -98,11 +136,13 @@ class EvaluateJob(Job):
             sample_rate=self.sample_rate,
             resamples=self.resampler is not None,
             max_difference_samples=self.max_length_difference_samples,
+            alone=hears(self.metrics),
+            may_be_unpaired=not needs_pairs(self.metrics),
         )
 
     def work(self) -> Work:
         """All metrics in one worker."""
-        worker = EvaluateWorkerSpec(metrics=self.metrics, sample_rate=self.sample_rate)
+        worker = EvaluateWorkerSpec(metrics=self.metrics, sample_rate=self.sample_rate, embedding=self.embedding)
         with as_spec_error():
             worker.check_packages()
         return Work(
@@ -114,7 +154,7 @@ class EvaluateJob(Job):
             variable_length=False,
             num_recordings=2,
             min_tail_samples=min(self.sample_rate, int(self.segment.length_seconds * self.sample_rate) // 2),
-            facts={"metrics": DEFINITIONS},
+            facts=self.facts(),
         )
 
     def check_columns(self, schema: "pa.Schema") -> None:
@@ -135,8 +175,15 @@ class EvaluateJob(Job):
         """The summary, as a table."""
         from jobs.evaluation import describe_evaluation, evaluation
 
-        found = evaluation(store, self.metrics, seed=self.seed, group_by=self.group_by, compare_with=self.compare_with)
-        return Findings(describe_evaluation(found), [one.as_json() for one in found])
+        found = evaluation(
+            store,
+            self.metrics,
+            seed=self.seed,
+            group_by=self.group_by,
+            compare_with=self.compare_with,
+            allow_few=self.allow_few,
+        )
+        return Findings(describe_evaluation(found), found.as_json())
 
 
 def _has_texts(dtype: "pa.DataType") -> bool:
