@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING, Any
 from jobs.identity import NOT_CONTENT, differences
 from jobs.recorded import recorded_facts, recorded_job, recorded_manifest
 from jobs.spec_error import SpecError
+from workers.metrics.metric_names import MODELS
 
 if TYPE_CHECKING:
     from jobs.evaluate_job import EvaluateJob
 
 MEANINGS = {"metrics": "definitions of the metrics", "heard": "definitions of the metrics of generated sound"}
 """What facts are called."""
-
-MODEL_FIELDS = ("embedding",)
 
 MAY_DIFFER = ("candidate", "metrics", "seed", "match_by", "group_by", "compare_with")
 """Fields in which the other store's spec may be another: what was made, and what was asked about it."""
@@ -51,7 +50,7 @@ def check_comparison(job: "EvaluateJob", path: str) -> None:
 def _compared(job: "EvaluateJob") -> dict[str, Any]:
     """What decides values, but for where weights lie: facts hold their digests."""
     content: dict[str, Any] = job.content()
-    for name in MODEL_FIELDS:
+    for name in MODELS:
         if isinstance(content[name], dict):
             content[name] = {key: value for key, value in content[name].items() if key not in NOT_CONTENT[name]}
     return {name: value for name, value in content.items() if name not in MAY_DIFFER}

@@ -59,6 +59,7 @@ class ModelStage:
         self._worker = load(spec)
         self._outputs = functools.cache(spec.outputs)
         self._microbatch = spec.microbatch
+        self._text_column: str | None = getattr(spec, "text_column", None)  # most kinds take no texts
 
     def __call__(self, block: pa.Table) -> pa.Table:
         """Replaces the waveform column by the worker's tensors and the number of rows that were computed at once.
@@ -76,7 +77,7 @@ class ModelStage:
         if len(rows):
             whole = block if len(rows) == block.num_rows else block.take(pa.array(rows))
             try:
-                tensors = self._worker(as_batch(whole, channels, samples))
+                tensors = self._worker(as_batch(whole, channels, samples, self._text_column))
             except Exception as error:  # noqa: BLE001 (whatever a model raises may be a fact about these units)
                 if "CUDA error" in str(error) and not is_out_of_memory(error):
                     os._exit(1)  # the context is lost: every later block would fail here, and a new actor will not
@@ -104,13 +105,16 @@ class ModelStage:
         return with_failures(result, failures)
 
 
-def as_batch(block: pa.Table, channels: int, samples: int) -> dict[str, "Tensor"]:
+def as_batch(block: pa.Table, channels: int, samples: int, text_column: str | None = None) -> dict[str, "Tensor"]:
     """Tensors over the block's own memory: waveform [n, C, T], num_samples [n], seed [n] (uint64 bits as int64).
 
     Of pairs also `pair_status` int8 [n], places in PAIR_STATUSES, and `side_samples` int64 [n, 2], the true lengths of
-    reference and candidate, -1 where there is none. Of units with a text `text` uint8 [n, L], see `workers.text_rows`.
+    reference and candidate, -1 where there is none. Where there is a `text_column`, `text` uint8 [n, L], see
+    `workers.text_rows`.
     """
     import torch
+
+    from workers.text_rows import texts_to_rows
 
     waveform = block[WAVEFORM].combine_chunks()
     values = np.frombuffer(waveform.buffers()[1], np.float32)[waveform.offset * channels * samples :]
@@ -125,6 +129,8 @@ def as_batch(block: pa.Table, channels: int, samples: int) -> dict[str, "Tensor"
         places = pc.index_in(block["_pair_status"], value_set=pa.array(PAIR_STATUSES))
         batch["pair_status"] = torch.from_numpy(places.to_numpy().astype(np.int8))
         batch["side_samples"] = torch.from_numpy(side_lengths(block))
+    if text_column is not None:
+        batch["text"] = texts_to_rows(block[text_column].to_pylist())
     return batch
 
 

@@ -1,5 +1,6 @@
 """Sets of sounds that need be neither pairs nor of one size, compared by what is heard in them."""
 
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -8,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import torch
 
+from jobs.outlook import look_ahead
 from jobs.spec_error import SpecError
 from jobs.summary import Summary, describe_summary
 from jobs.verify import verify_store
@@ -17,7 +20,12 @@ from tests.jobs.report_page import page_of
 from tests.jobs.stores import run_in_a_loop
 from tests.jobs.test_evaluate_job import RATE, evaluate, look_ahead_of, noise, write, write_sides
 from tests.jobs.test_set_evaluation import frechet
+from tests.workers.models.hearing_models import write_ast, write_clap, write_encodec
+from workers.metrics.class_divergence import kl_ref_gen
 from workers.metrics.log_mel_statistics import log_mel_statistics
+from workers.metrics.metric_names import HEARD_METRICS, SET_METRICS
+from workers.models.ast_spec import AstSpec
+from workers.models.load_listener import load_classifier
 
 SETS = "[fad, kad]"
 
@@ -151,6 +159,158 @@ def test_names_need_not_agree_unless_a_metric_needs_pairs(tmp_path: Path) -> Non
     assert found["num_vectors"] == {"reference": 3, "candidate": 3}
     with pytest.raises(SpecError, match=r"none of its 3 items has the name of one of reference\.path"):
         judge(tmp_path, tmp_path / "pairs", metrics="[fad, snr_db]")
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("models")
+    return {
+        "clap": write_clap(root / "clap"),
+        "ast": write_ast(root / "ast"),
+        "encodec": write_encodec(root / "encodec"),
+        "bare": write_clap(root / "bare", tokenizer=False),
+    }
+
+
+def hearing(models: dict[str, Path], **more: Any) -> dict[str, Any]:
+    """Settings that ask for everything that models say of sounds with captions."""
+    return {
+        "metrics": f"[{', '.join([*HEARD_METRICS, *SET_METRICS])}]",
+        "embedding": f"{{kind: encodec, weights: {models['encodec']}, window_seconds: 0.5}}",
+        "classifier__weights": models["ast"],
+        "clap__weights": models["clap"],
+        "microbatch": 4,
+        "device": "cpu",
+        **more,
+    }
+
+
+def write_captions(folder: Path) -> None:
+    """`captions.csv` with a text for each reference but one."""
+    names = sorted(path.stem for path in (folder / "ref").glob("*.wav"))
+    lines = [f"ref/{name}.wav,{name},{'' if name == '03' else f'sound number {name}'}" for name in names]
+    (folder / "captions.csv").write_text("\n".join(["path,id,caption", *lines]) + "\n")
+
+
+@pytest.fixture(scope="module")
+def captioned(sets: Path, models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Summary:
+    return with_captions(sets, tmp_path_factory.mktemp("captioned") / "store", **hearing(models))
+
+
+def with_captions(folder: Path, output: Path, **more: Any) -> Summary:
+    write_captions(folder)
+    references = {"reference__path": folder / "captions.csv", "reference__id_column": "id"}
+    return judge(folder, output, **{**references, **more})
+
+
+def test_models_say_what_the_functions_make_of_the_rows(
+    sets: Path, captioned: Summary, models: dict[str, Path]
+) -> None:
+    store = LatentStore(captioned.store)
+    rows = {row["source"]: row for row in store}
+    classifier = load_classifier(
+        AstSpec(weights=str(models["ast"])), sample_rate=RATE, device=torch.device("cpu"), microbatch=2
+    )
+    for name in ("00", "05"):
+        sides = [soundfile.read(sets / side / f"{name}.wav", dtype="float32")[0] for side in ("ref", "out")]
+        own = [vector.values for vector in classifier(sides).vectors]
+        for side, vector in zip(("reference", "candidate"), own, strict=True):
+            # which of them are computed at once may change the last bits of another microbatch
+            np.testing.assert_allclose(rows[name][f"{side}_class_log_probabilities"], vector, atol=1e-6)
+        stored = [rows[name][f"{side}_class_log_probabilities"] for side in ("reference", "candidate")]
+        assert rows[name]["kl_ref_gen"] == kl_ref_gen(*stored).value
+        assert rows[name]["kl_gen_ref"] == kl_ref_gen(*stored[::-1]).value
+    statuses = {name: row["clap_status"] for name, row in rows.items()}
+    assert {name: status for name, status in statuses.items() if status != "ok"} == {
+        "03": "no_text",
+        "lonely": "no_candidate",
+        "brief.wav": "too_short",
+        "spoilt.wav": "nonfinite",
+        **{f"surplus{number}.wav": "no_reference" for number in range(3)},
+    }
+    assert all((row["clap"] is None) == (row["clap_status"] != "ok") for row in rows.values())
+    assert {row["kl_ref_gen_status"] for row in rows.values()} == {"ok", "no_reference", "no_candidate"}
+    assert {row["microbatch"] for row in rows.values()} == {4}
+
+
+def test_what_models_say_is_summed_up(captioned: Summary) -> None:
+    found = values_of(captioned)
+    assert [metric for metric, _ in found] == [*HEARD_METRICS, *SET_METRICS]
+    rows = LatentStore(captioned.store).select(["clap", "candidate_class_log_probabilities"]).to_pylist()
+    assert found["clap", None]["mean"] == pytest.approx(
+        np.mean([row["clap"] for row in rows if row["clap"] is not None])
+    )
+    assert (found["clap", None]["num_values"], found["clap", None]["num_units"]) == (11, 19)  # one is in quarantine
+    assert found["fad", None]["num_vectors"] == {"reference": 13, "candidate": 16}
+    assert found["fad", None]["dimension"] == 8
+    probabilities = [np.exp(np.frombuffer(row["candidate_class_log_probabilities"], np.float32)) for row in rows]
+    heard = np.stack([one for one in probabilities if np.isfinite(one).all()]).astype(np.float64)
+    assert found["inception_score", None]["num_vectors"] == {"candidate": len(heard)}
+    assert 1.0 <= found["inception_score", None]["value"] <= 5.0
+    text = describe_summary(captioned)
+    assert "clap without a value: 1 no_candidate, 3 no_reference, 1 no_text, 1 nonfinite, 1 too_short" in text
+    assert "candidates that the classifier left out: 1 nonfinite" in text
+
+
+def test_what_models_say_can_be_made_again_in_other_blocks(
+    sets: Path, captioned: Summary, models: dict[str, Path], tmp_path: Path
+) -> None:
+    settings = {"placement__units_per_block": 2, "placement__units_per_file": 4}
+    again = with_captions(sets, tmp_path / "store", **hearing(models, **settings))
+    assert again.manifest.content_digest == captioned.manifest.content_digest
+    assert again.findings == captioned.findings
+    found = verify_store(captioned.store, fraction=1.0)
+    assert found.sound, found.findings
+
+
+def test_a_model_is_known_by_its_content(
+    sets: Path, captioned: Summary, models: dict[str, Path], tmp_path: Path
+) -> None:
+    moved = shutil.copytree(models["ast"], tmp_path / "moved")
+    settings = hearing(models, classifier__weights=moved)
+    assert with_captions(sets, Path(captioned.store), **settings).num_new == 0
+    settings = hearing(models, classifier__weights=write_ast(tmp_path / "other", seed=1))
+    with pytest.raises(SpecError, match=r"made by another spec.*\n(.*\n)*  classifier: "):
+        with_captions(sets, Path(captioned.store), **settings)
+    other = {"output": tmp_path / "compared", "compare_with": captioned.store}
+    with pytest.raises(SpecError, match=r"scores other pairs, or in another way .*\n(.*\n)*  classifier: "):
+        with_captions(sets, tmp_path / "compared", run=look_ahead, **settings, compare_with=captioned.store)
+    asked = {**settings, **other, "metrics": "[clap]"}
+    del asked["output"]
+    assert with_captions(sets, tmp_path / "compared", **asked).findings.values[0]["difference"]["mean"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"metrics": "[kl_ref_gen]"}, r"metrics has kl_ref_gen, but there is no classifier: set classifier.weights to"),
+        ({"metrics": "[clap, fad]"}, r"metrics has clap, but there is no clap: set clap.weights to a folder or hub id"),
+        ({"metrics": "[clap]", "clap__weights": "{clap}"}, r"text_column: no column 'caption' of texts"),
+        ({"metrics": "[clap]", "clap__weights": "{clap}", "text_column": "null"}, r"there is no text_column: name"),
+        ({"metrics": "[clap]", "clap__weights": "{bare}"}, r"no tokenizer beside the model"),
+        ({"metrics": "[clap]", "clap__weights": "{ast}"}, r"holds a model of type audio-spectrogram-transformer, exp"),
+        ({"embedding": "{{kind: ast}}"}, r"embedding.weights: required, but not given"),
+        ({"metrics": "[kl_ref_gen]", "classifier__weights": "nowhere"}, r"no such model folder: nowhere"),
+        ({"device": "cuda", "embedding": "{{kind: ast, weights: {ast}}}"}, r"device: cuda is asked for, and torch fin"),
+    ],
+)
+def test_models_that_are_missing_are_named_before_anything_is_done(
+    sets: Path, models: dict[str, Path], tmp_path: Path, settings: dict[str, str], message: str
+) -> None:
+    filled = {name: value.format(**models) for name, value in settings.items()}
+    with pytest.raises(SpecError, match=message):
+        look_ahead_of(sets, tmp_path / "store", **{"metrics": SETS, **filled})
+    assert not (tmp_path / "store").exists()
+
+
+def test_models_that_are_not_used_or_hear_less_are_told_of(sets: Path, models: dict[str, Path], tmp_path: Path) -> None:
+    settings = {"sample_rate": 8000, "resampler": "HQ", "clap__weights": models["clap"], "device": "cpu"}
+    embedding = {"embedding": f"{{kind: ast, weights: {models['ast']}}}"}
+    outlook = look_ahead_of(sets, tmp_path / "store", metrics=SETS, **settings, **embedding)
+    assert "clap is set, and no metric needs it" in outlook.notes
+    assert any(
+        note.startswith("embedding hears at 16,000 Hz, and clips are compared at 8,000") for note in outlook.notes
+    )
 
 
 @pytest.mark.parametrize(

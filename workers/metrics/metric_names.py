@@ -22,8 +22,12 @@ PAIR_METRICS: Final[tuple[PairMetric, ...]] = get_args(PairMetric)
 HEARD_METRICS: Final[tuple[HeardMetric, ...]] = get_args(HeardMetric)
 SET_METRICS: Final[tuple[SetMetric, ...]] = get_args(SetMetric)
 
-NEED_EMBEDDING: Final[frozenset[MetricName]] = frozenset({"fad", "kad"})
-NEED_CLASSIFIER: Final[frozenset[MetricName]] = frozenset({"kl_ref_gen", "kl_gen_ref", "inception_score"})
+MODELS: Final[dict[str, frozenset[MetricName]]] = {
+    "embedding": frozenset({"fad", "kad"}),
+    "classifier": frozenset({"kl_ref_gen", "kl_gen_ref", "inception_score"}),
+    "clap": frozenset({"clap"}),
+}
+"""Settings of models, and the metrics that need each."""
 
 DEFAULT_METRICS: Final[tuple[PairMetric, ...]] = ("log_mel_l1", "lsd", "mrstft", "snr_db", "si_sdr_db", "correlation")
 """Those that are defined for any sound and need no other package."""
