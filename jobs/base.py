@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from pipeline.store import LatentStore
     from pipeline.torch_worker import Worker
 
-RUNNING_FIELDS = frozenset({"output", "placement", "limits", "group_by", "compare_with"})
-"""The half of a spec that does not decide content; everything else does. The last two decide how it is summed up."""
+RUNNING_FIELDS = frozenset({"output", "placement", "limits", "group_by", "compare_with", "allow_few"})
+"""The half of a spec that does not decide content; everything else does. The last three decide how it is summed up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,11 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from jobs.set_evaluation import SetSummary, describe_sets, set_columns, set_evaluation, with_differences
 from pipeline.saved_plan import find_plan
 from pipeline.seeds import unit_seeds
 from pipeline.store.reader import LatentStore
 from pipeline.store.schema import SAMPLE_ID
-from workers.metrics.metric_names import PAIR_STATUSES
+from workers.metrics.metric_names import PAIR_METRICS, PAIR_STATUSES, SET_METRICS
 from workers.metrics.statistics import CONFIDENCE, QUANTILES, Statistics, statistics
 
 MISSING = "(none)"
@@ -46,6 +47,19 @@ class MetricSummary:
         return {**values, **_plain(self.statistics), "difference": difference}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """All that is summed up."""
+
+    metrics: tuple[MetricSummary, ...]
+    """Those that have a value for each pair or clip."""
+    sets: tuple[SetSummary, ...]
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """Plain values for a program."""
+        return [*(one.as_json() for one in self.metrics), *(one.as_json() for one in self.sets)]
+
+
 def evaluation(
     store: LatentStore,
     metrics: Sequence[str],
@@ -53,16 +67,45 @@ def evaluation(
     seed: int,
     group_by: str | None = None,
     compare_with: str | None = None,
-) -> tuple[MetricSummary, ...]:
+    allow_few: bool = False,
+) -> Evaluation:
     """Summarises a store.
 
     Args:
         store: made by `kind: evaluate`.
         metrics: of it.
-        seed: of the bootstrap.
+        seed: of the bootstrap, and of what is drawn for sets.
         group_by: a column, to also summarise by its values.
         compare_with: another such store of the same references.
+        allow_few: give a Fréchet distance of fewer clips than dimensions, too.
     """
+    sets = _sets(store, metrics, seed=seed, group_by=group_by, few=allow_few)
+    if compare_with:
+        other = LatentStore(compare_with)
+        shared = [metric for metric in metrics if {*set_columns([metric])} <= {*other.columns}]
+        group = group_by if group_by in other.columns else None
+        sets = with_differences(sets, _sets(other, shared, seed=seed, group_by=group, few=allow_few))
+    each = [metric for metric in metrics if metric not in SET_METRICS]
+    found = _each(store, each, seed=seed, group_by=group_by, compare_with=compare_with) if each else ()
+    return Evaluation(metrics=found, sets=sets)
+
+
+def _sets(
+    store: LatentStore, metrics: Sequence[str], *, seed: int, group_by: str | None, few: bool
+) -> tuple[SetSummary, ...]:
+    columns = set_columns(metrics)
+    if not columns:
+        return ()
+    rows = store.select([SAMPLE_ID, *([group_by] if group_by else []), *columns])
+    keys = unit_seeds(seed, rows[SAMPLE_ID].combine_chunks(), "bootstrap")
+    groups = [(name, members) for name, members, _ in _groups(store, rows, group_by)]
+    return set_evaluation(rows, metrics, groups, keys=keys, seed=seed, few=few)
+
+
+def _each(
+    store: LatentStore, metrics: Sequence[str], *, seed: int, group_by: str | None, compare_with: str | None
+) -> tuple[MetricSummary, ...]:
+    """What has a value for each pair or clip."""
     wanted = [SAMPLE_ID, "source", *metrics, *(f"{metric}_status" for metric in metrics)]
     rows = store.select(list(dict.fromkeys([*wanted, *([group_by] if group_by else [])])))
     ids = rows[SAMPLE_ID].combine_chunks()
@@ -91,27 +134,37 @@ def evaluation(
     return tuple(summary for summaries in found.values() for summary in summaries)
 
 
-def describe_evaluation(found: Sequence[MetricSummary]) -> tuple[str, ...]:
-    """The summary as a table for people."""
+def describe_evaluation(evaluated: Evaluation) -> tuple[str, ...]:
+    """The summary as tables for people."""
+    found = evaluated.metrics
+    groups = [*(one.group for one in found), *(one.group for one in evaluated.sets)]
+    names = list(dict.fromkeys(group for group in groups if group is not None))
+    lines = [] if not found else _describe_each(found, names[:MAX_GROUPS])
+    lines += describe_sets(evaluated.sets, (None, *names[:MAX_GROUPS]))
+    if len(names) > MAX_GROUPS:
+        lines.append(f"({len(names) - MAX_GROUPS:,} more groups are not shown; `run --json` gives all)")
+    return tuple(lines)
+
+
+def _describe_each(found: Sequence[MetricSummary], groups: Sequence[str]) -> list[str]:
     lines = [
         f"{'metric':<13} {'group':<16} {'scored':>15} {'mean':>10}   {f'{CONFIDENCE:.0%} interval':<22} {'median':>10}"
         f" {'5 %':>10} {'95 %':>10}"
     ]
-    names = list(dict.fromkeys(summary.group for summary in found if summary.group is not None))
-    shown = [summary for summary in found if summary.group in (None, *names[:MAX_GROUPS])]
+    shown = [summary for summary in found if summary.group in (None, *groups)]
     lines += [_row(summary, summary.statistics) for summary in shown]
-    if len(names) > MAX_GROUPS:
-        lines.append(f"({len(names) - MAX_GROUPS:,} more groups are not shown; `run --json` gives all)")
     whole = [summary for summary in found if summary.group is None]
-    lines += _without("not compared", {k: n for k, n in whole[0].statuses.items() if k in PAIR_STATUSES})
+    compared = [summary for summary in whole if summary.metric in PAIR_METRICS]
+    for summary in compared[:1]:
+        lines += _without("not compared", {k: n for k, n in summary.statuses.items() if k in PAIR_STATUSES})
     for summary in whole:
-        own = {k: n for k, n in summary.statuses.items() if k not in PAIR_STATUSES}
+        own = {k: n for k, n in summary.statuses.items() if summary not in compared or k not in PAIR_STATUSES}
         lines += _without(f"{summary.metric} without a value", own)
     differences = [summary for summary in shown if summary.difference is not None]
     if differences:
         lines.append("differences to the other store, over pairs that both have:")
         lines += [_row(summary, summary.difference) for summary in differences if summary.difference is not None]
-    return tuple(lines)
+    return lines
 
 
 def _without(what: str, statuses: dict[str, int]) -> list[str]:

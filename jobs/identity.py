@@ -21,12 +21,18 @@ NOT_CONTENT = {
     "candidate": {"path"},
     "mel": {"preset"},
     "model": {"weights", "revision", "allow_pickle", "text_encoder", "codec", "codec_revision"},
+    "embedding": {"weights", "revision", "allow_pickle"},
+    "classifier": {"weights", "revision", "allow_pickle"},
+    "clap": {"weights", "revision", "allow_pickle"},
 }
 """Fields of the content half that do not decide content themselves: where files lie (the plan compares recordings, the
 facts hold the digest of weights), and a name for values that are spelt out beside it."""
 
 ADDED = {"source": {"duration_column", "audio_column", "member_extension"}}
 """Fields that specs did not have from the start. Unset, they are left out, so that older stores keep their identity."""
+
+ADDED_ABOVE = {"embedding", "classifier", "clap", "text_column", "device", "microbatch"}
+"""The same of whole sections, which `kind: evaluate` leaves unset where no metric needs them."""
 
 
 class ChangedJobError(ValueError):
@@ -40,7 +46,7 @@ def identity(job: Job, facts: dict[str, str]) -> str:
         job: a resolved job.
         facts: of its `Work`.
     """
-    content = job.content()
+    content = {name: value for name, value in job.content().items() if name not in ADDED_ABOVE or value is not None}
     for name, fields in NOT_CONTENT.items():
         if isinstance(content.get(name), dict):
             unset = {key for key in ADDED.get(name, ()) if content[name].get(key) is None}

@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.failure import BlockFailure, with_failures
+from pipeline.sides import SIDES, places_of, side_lengths
 from workers.audio.decode_spec import DecodeSpec
 from workers.files import is_uri
 from workers.guarded.guard import Guard
@@ -89,11 +90,11 @@ def decode_pairs(
 ) -> pa.Table:
     """Decodes one block of units that are pairs of recordings, all of one shape bucket.
 
-    NaN and infinite samples come along, since metrics have a status for them. Units whose `_pair_status` is not `ok`
-    are silence.
+    NaN and infinite samples come along, since metrics have a status for them. What `side_lengths` gives no samples is
+    silence.
 
     Args:
-        units: rows of a plan with `PAIR_COLUMNS`.
+        units: rows of a plan with `PAIR_COLUMNS`, perhaps `SIDE_COLUMNS`.
         spec: rate and resampling; channels are averaged.
         limits: what one recording may cost.
         decoder: `module:name` of a function like `decode_units`.
@@ -106,13 +107,15 @@ def decode_pairs(
     """
     count, samples = units.num_rows, units["_bucket_samples"][0].as_py()
     failures = [None if error is None else _probe_failure(error) for error in units["_probe_error"].to_pylist()]
-    paired = [status == "ok" for status in units["_pair_status"].to_pylist()]
-    rows = [row for row in range(count) if paired[row] and failures[row] is None]
-    spans = [units[name].to_pylist() for name in ("_start_sample", "_num_samples")]
+    starts, lengths = units["_start_sample"].to_pylist(), side_lengths(units)
+    lengths[[row for row in range(count) if failures[row] is not None]] = 0
     clips = []
-    for side, prefix in enumerate(("", "_candidate")):
-        paths, members = (units[prefix + name].to_pylist() for name in ("_path", "_member"))
-        clips += [(row, side, paths[row], members[row], Span(*(column[row] for column in spans))) for row in rows]
+    for side, name in enumerate(SIDES):
+        paths, members = (column.to_pylist() for column in places_of(units, name))
+        clips += [
+            (row, side, paths[row], members[row], Span(starts[row], int(lengths[row, side])))
+            for row in np.flatnonzero(lengths[:, side] > 0).tolist()
+        ]
     guard = _guard(limits)
     memory, waveforms = guard.rows((2 * count, 1, samples))
     outcomes = guard.each(
@@ -126,9 +129,10 @@ def decode_pairs(
     for (row, side, path, *_), outcome in zip(clips, outcomes, strict=True):
         failure = _judge(outcome, (1, samples), remote=is_uri(path))
         if failure is not None and failures[row] is None:
-            failures[row] = replace(failure, reason=f"{failure.reason} ({('reference', 'candidate')[side]})")
+            failures[row] = replace(failure, reason=f"{failure.reason} ({SIDES[side]})")
     pairs = waveforms.reshape(count, 2, samples)
-    pairs[[row for row in range(count) if not paired[row] or failures[row] is not None]] = 0
+    pairs[lengths <= 0] = 0
+    pairs[[row for row in range(count) if failures[row] is not None]] = 0
     return with_failures(units.append_column(WAVEFORM, _column(pairs)), failures)
 
 

@@ -6,7 +6,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.decode import WAVEFORM
@@ -14,8 +13,8 @@ from pipeline.failure import BlockFailure, healthy, read_failures, with_failures
 from pipeline.store.columns import column_arrays
 from pipeline.store.schema import MICROBATCH
 from workers.column import Column
-from workers.metrics.metric_names import PAIR_STATUSES
 from workers.number_column import NumberColumn
+from workers.tensor_column import TensorColumn
 
 ERRORS = "errors"
 Batch = Callable[[pa.Table, int, int], Mapping[str, Any]]
@@ -101,7 +100,9 @@ class ModelStage:
             values = np.zeros((block.num_rows, *column.shape), column.dtype)
             if column.name in computed:
                 cast = _cast(computed[column.name], column)
-                if not isinstance(column, NumberColumn):  # a number may be undefined
+                if not (
+                    isinstance(column, NumberColumn) or (isinstance(column, TensorColumn) and column.may_be_undefined)
+                ):
                     _mark_nonfinite(column, cast, rows, failures)
                 values[rows] = cast
             for name, array in column_arrays(column, values, variable_length=self._variable_length).items():
@@ -110,21 +111,14 @@ class ModelStage:
 
 
 def as_batch(block: pa.Table, channels: int, samples: int) -> dict[str, NDArray[Any]]:
-    """Arrays over the block's own memory: waveform [n, C, T], num_samples [n], seed [n] (uint64 bits as int64).
-
-    Of pairs also `pair_status` int8 [n], places in PAIR_STATUSES.
-    """
+    """Arrays over the block's own memory: waveform [n, C, T], num_samples [n], seed [n] (uint64 bits as int64)."""
     waveform = block[WAVEFORM].combine_chunks()
     values = np.frombuffer(waveform.buffers()[1], np.float32)[waveform.offset * channels * samples :]
-    batch: dict[str, NDArray[Any]] = {
+    return {
         "waveform": values[: len(waveform) * channels * samples].reshape(-1, channels, samples),
         "num_samples": block["_num_samples"].to_numpy(),
         "seed": block["seed"].to_numpy().view(np.int64),
     }
-    if "_pair_status" in block.column_names:
-        places = pc.index_in(block["_pair_status"], value_set=pa.array(PAIR_STATUSES))
-        batch["pair_status"] = places.to_numpy().astype(np.int8)
-    return batch
 
 
 def _cast(values: NDArray[Any], column: Column) -> NDArray[Any]:

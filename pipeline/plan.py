@@ -51,6 +51,10 @@ units are to be made of each, all from its start on: such items are not cut."""
 PAIR_COLUMNS = ("_candidate_path", "_candidate_member", "_pair_status")
 """Columns of a listing of pairs, which the plan carries and the store does not."""
 
+SIDE_COLUMNS = ("_reference_samples", "_candidate_samples")
+"""Columns of such a listing where clips count without a counterpart, too: how long each is at the rate of the
+comparison, -1 where it is not there, -2 where it has another rate. Like those, they are not in the store."""
+
 _ROUNDING_SAMPLES = 1e-4
 """A duration in seconds is this far from a whole number of samples by floating point alone."""
 

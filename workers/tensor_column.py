@@ -24,3 +24,6 @@ class TensorColumn:
 
     unit: str = ""
     """Physical unit of the values; empty where they have none."""
+
+    may_be_undefined: bool = False
+    """Whether a unit may have none, all NaN then, with a column `<name>_status` that says why."""

@@ -64,6 +64,7 @@ def sort_fields(schema: pa.Schema, carried: Collection[str] = ()) -> Fields:
     names = {field.name for field in others}
     numbers = tuple(_number(field, names, sounds) for field in made)
     taken = {number.name for number in numbers} | {number.status for number in numbers} | set(sounds)
+    taken |= {name + STATUS_SUFFIX for name in tensors}
     metadata = tuple(field.name for field in others if field.name not in taken and _is_plain(field.type))
     return Fields(metadata=metadata, numbers=numbers, sounds=sounds, tensors=tensors)
 

@@ -24,24 +24,27 @@ _EXTENSION = rf"(?i)\.(?:{'|'.join(sorted(extension[1:] for extension in MEDIA_E
 _SETTING = re.compile(rf"\bsource(?=: |\.({'|'.join(SourceSpec.model_fields)})\b)")
 
 
-def list_pairs(reference: SourceSpec, candidate: SourceSpec, *, match_by: MatchBy) -> Listing:
+def list_pairs(
+    reference: SourceSpec, candidate: SourceSpec, *, match_by: MatchBy, may_be_unpaired: bool = False
+) -> Listing:
     """Lists two sources and joins them by the names of their items.
 
     Args:
         reference: what was made from; pairs have its names, metadata and order.
         candidate: what was made.
         match_by: `stem` leaves out the extensions of media files, `name` does not.
+        may_be_unpaired: whether there need not be a single pair.
 
     Returns:
         The pairs, and items of either source without a counterpart.
 
     Raises:
-        SourceError: one cannot be listed, two of its items have one name, or there is no pair at all.
+        SourceError: one cannot be listed, two of its items have one name, or there has to be a pair and is none.
     """
     first, second = _list(reference, "reference"), _list(candidate, "candidate")
     keys, others = _keys(first.items, match_by, "reference"), _keys(second.items, match_by, "candidate")
     found = pc.index_in(keys, value_set=others)
-    if found.null_count == len(found):
+    if found.null_count == len(found) and not may_be_unpaired:
         raise SourceError(
             f"candidate.path: none of its {len(others):,} items has the name of one of reference.path, which are called"
             f" {keys[0].as_py()!r} and so on; these are called {others[0].as_py()!r}. Give folders of the same"

@@ -15,6 +15,8 @@ from pipeline.inputs import Looked
 from pipeline.pairs import Pairs
 from pipeline.plan import PlanSettings, build_plan
 from pipeline.segment_spec import SegmentSpec
+from pipeline.sides import side_lengths
+from pipeline.source.errors import SourceError
 from pipeline.source_spec import SourceSpec
 from workers.audio.decode_spec import DecodeSpec
 from workers.guarded.limits import GuardLimits
@@ -199,3 +201,71 @@ def test_one_side_that_cannot_be_decoded_costs_its_pair(sides: tuple[Path, Path]
     assert any(waveforms["a.wav#0"])
     assert not any(waveforms["b.wav#0"])
     assert not any(waveforms["alone.wav#0"])
+
+
+def test_clips_without_a_counterpart_count_where_that_is_asked_for(sides: tuple[Path, Path]) -> None:
+    clips = {
+        "pair": (noise(1, 1000), noise(2, 900)),
+        "longer": (noise(3, 2000), noise(4, 700)),
+        "reference": (noise(5, 500), None),
+        "candidate": (None, noise(6, 600)),
+    }
+    for name, both in clips.items():
+        for side, clip in zip(sides, both, strict=True):
+            if clip is not None:
+                write(side / f"{name}.wav", clip)
+    write(sides[0] / "rate.wav", noise(7, 400))
+    write(sides[1] / "rate.wav", noise(7, 400), 8000)
+    pairs = pairs_of(sides, alone=True)
+    units = units_of(pairs, seconds=0.1)
+    found = {row["sample_id"]: row for row in units.to_pylist()}
+    lengths = dict(zip(units["sample_id"].to_pylist(), side_lengths(units).tolist(), strict=True))
+    assert lengths == {
+        "pair.wav#0": [900, 900],
+        "longer.wav#0": [1600, 700],
+        "longer.wav#1": [400, 0],
+        "reference.wav#0": [500, -1],
+        "candidate.wav#0": [-1, 600],
+        "rate.wav#0": [400, -2],
+    }
+    assert {name: row["_pair_status"] for name, row in found.items()} == {
+        "pair.wav#0": "ok",
+        "longer.wav#0": "length_mismatch",
+        "longer.wav#1": "length_mismatch",
+        "reference.wav#0": "no_candidate",
+        "candidate.wav#0": "no_reference",
+        "rate.wav#0": "rate_mismatch",
+    }
+    for row, name in enumerate(found):
+        block = pairs.decoder(DECODE, LIMITS)(units.slice(row, 1))
+        assert read_failures(block) == [None]
+        decoded = np.frombuffer(block[WAVEFORM][0].as_py(), np.float32).reshape(2, -1)
+        start, stem = found[name]["_start_sample"], name.partition(".")[0]
+        for side, length in enumerate(lengths[name]):
+            clip = clips.get(stem, (noise(7, 400), None))[side]
+            if length > 0:
+                np.testing.assert_array_equal(decoded[side, :length], clip[start : start + length])
+            assert not decoded[side, max(length, 0) :].any()
+
+
+def test_a_clip_alone_is_noticed_when_it_changes_and_refused_when_it_is_broken(sides: tuple[Path, Path]) -> None:
+    for side in sides:
+        write(side / "a.wav", noise(0, 1000))
+    write(sides[1] / "alone.wav", noise(1, 1000))
+    pairs = pairs_of(sides, alone=True)
+    before = looked(pairs).probes.to_pylist()[1]
+    write(sides[1] / "alone.wav", noise(2, 1000))
+    now = looked(pairs).probes.to_pylist()[1]
+    assert now["num_frames"] == 1000
+    assert now["fingerprint"] != before["fingerprint"]
+    (sides[1] / "alone.wav").write_bytes(b"no media")
+    assert looked(pairs).probes.to_pylist()[1]["error"].endswith("(candidate)")
+
+
+def test_sets_need_not_share_a_name(sides: tuple[Path, Path]) -> None:
+    write(sides[0] / "a.wav", noise(0, 1000))
+    write(sides[1] / "b.wav", noise(0, 1000))
+    with pytest.raises(SourceError, match=r"candidate.path: none of its 1 items has the name"):
+        pairs_of(sides).listing()
+    pairs = pairs_of(sides, alone=True, may_be_unpaired=True)
+    assert units_of(pairs)["_num_samples"].to_pylist() == [1000, 1000]

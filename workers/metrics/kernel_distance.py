@@ -20,6 +20,10 @@ _KERNEL_UNITS = 2**50
 """Kernel values are integers of this unit: rows of `MAX_BLOCK_ROWS` of them fit int64."""
 
 
+class NoSpreadError(ValueError):
+    """The reference rows are so alike that their median distance is no bandwidth."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelDistance:
     """A distance, and what it was estimated from."""
@@ -76,8 +80,9 @@ def kad(
 
     Raises:
         TypeError: A dtype is wrong.
+        NoSpreadError: The median distance is 0.
         ValueError: Shapes do not belong together, a value is not finite or out of range, a set has fewer than two rows,
-            keys are missing, or the median distance is 0.
+            or keys are missing.
     """
     if not 1 <= block_rows <= MAX_BLOCK_ROWS:
         raise ValueError(f"block_rows {block_rows} is outside 1 to {MAX_BLOCK_ROWS}")
@@ -101,7 +106,7 @@ def kad(
         chosen = ExactEmbeddings(reference[shuffled(reference_keys, seed, len(real))[:median_rows]])
     bandwidth = _median_distance(chosen, block_rows)
     if bandwidth == 0.0:
-        raise ValueError(
+        raise NoSpreadError(
             f"the median distance between {len(chosen)} reference rows is 0, and no bandwidth: at least half of the "
             "pairs are equal; leave out repeated clips"
         )

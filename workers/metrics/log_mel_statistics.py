@@ -1,39 +1,22 @@
 """A clip's embedding that needs no weights: what its log-mel spectrogram is like on average."""
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from workers.metrics.embedding import Embedding
 from workers.metrics.framing import Framing, power_spectra
+from workers.metrics.log_mel_statistics_spec import NUM_MELS, LogMelStatisticsSpec
 from workers.metrics.mel_bands import MelBands, mel_bands
-from workers.metrics.outcome import Status
 
 FRAMING: Final = Framing(n_fft=1024, win_length=1024, hop_length=256, margin=0)
-NUM_MELS: Final = 32
 FLOOR: Final = 1e-10
 """Added to the bands, of which a full-scale sine fills one with about 1: silence is at -10 decades."""
 
-DIMENSION: Final = 3 * NUM_MELS
+DIMENSION: Final = LogMelStatisticsSpec().dimension
 MIN_SAMPLES: Final = FRAMING.n_fft + FRAMING.hop_length
 """Two frames, the fewest that change."""
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Embedding:
-    """A clip's embedding, or why it has none."""
-
-    values: NDArray[np.float32] | None
-    """[d], finite; None where it is undefined."""
-
-    status: Status
-    """Why there are no values; `ok` if and only if there are some."""
-
-    def __post_init__(self) -> None:
-        if (self.values is None) == (self.status == "ok"):
-            there = "no values" if self.values is None else "values"
-            raise ValueError(f"{there} with status {self.status!r}: there are values exactly where it is ok")
 
 
 def log_mel_statistics(waveform: NDArray[np.floating[Any]], sample_rate: int) -> Embedding:

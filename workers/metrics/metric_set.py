@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from workers.guarded.guard import Guard
 from workers.guarded.limits import GuardLimits
-from workers.metrics.metric_names import DEFAULT_METRICS, MetricName
+from workers.metrics.metric_names import DEFAULT_METRICS, PairMetric
 from workers.metrics.outcome import Score
 from workers.metrics.pair import Pair
 from workers.metrics.spectral import log_mel_l1, lsd, mrstft
@@ -41,7 +41,7 @@ class Metric:
     """Whether it may kill its process, and so runs in a child."""
 
 
-METRICS: Final[Mapping[MetricName, Metric]] = MappingProxyType(
+METRICS: Final[Mapping[PairMetric, Metric]] = MappingProxyType(
     {
         "log_mel_l1": Metric(function=log_mel_l1, unit="decades", better="lower"),
         "lsd": Metric(function=lsd, unit="decades", better="lower"),
@@ -69,14 +69,14 @@ class Scorer:
         ValueError: A name is unknown or given twice.
     """
 
-    def __init__(self, names: Sequence[MetricName] = DEFAULT_METRICS, *, hop_length: int) -> None:
+    def __init__(self, names: Sequence[PairMetric] = DEFAULT_METRICS, *, hop_length: int) -> None:
         if unknown := [name for name in names if name not in METRICS]:
             raise ValueError(f"unknown metrics {unknown}: choose from {list(METRICS)}")
         if len(set(names)) < len(names):
             raise ValueError(f"metrics are given twice in {list(names)}: name each once")
         self._hop_length = hop_length
         self._guard = Guard(PESQ_LIMITS)  # starts its child when PESQ first calls it
-        self._functions: dict[MetricName, Callable[[Pair], Score]] = {}
+        self._functions: dict[PairMetric, Callable[[Pair], Score]] = {}
         for name in names:
             metric = METRICS[name]
             if metric.package is not None:
@@ -90,7 +90,7 @@ class Scorer:
         *,
         reference_rate_hz: int,
         degraded_rate_hz: int,
-    ) -> dict[MetricName, Score]:
+    ) -> dict[PairMetric, Score]:
         """Score one pair.
 
         Args:

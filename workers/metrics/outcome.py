@@ -4,7 +4,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal, Self, TypeAlias
 
-Undefined: TypeAlias = Literal["silent_reference", "silent_degraded", "too_short", "no_utterance", "nonfinite", "crash"]
+Undefined: TypeAlias = Literal[
+    "silent_reference", "silent_degraded", "too_short", "no_utterance", "nonfinite", "no_text", "crash"
+]
 Status: TypeAlias = Literal["ok"] | Undefined
 """
 | status | the metric has no value, because |
@@ -15,6 +17,7 @@ Status: TypeAlias = Literal["ok"] | Undefined
 | `too_short` | the clips hold less than the metric's least excerpt |
 | `no_utterance` | PESQ found no speech in the reference |
 | `nonfinite` | a sample is NaN or infinite, or too large to be squared |
+| `no_text` | there is nothing that the clip should sound like |
 | `crash` | the library that computes it failed or killed its process on this pair |
 """
 

@@ -29,8 +29,8 @@ class Checkpoint:
     files: tuple[Path, ...]
     """The weight files, sorted by name; several where the weights are sharded."""
 
-    beside: tuple[Path, ...] = ()
-    """Other files that were asked for and are there, sorted by name, such as a tokenizer's."""
+    companions: tuple[Path, ...] = ()
+    """Other files that decide what the model does, sorted by name: those of a tokenizer, say."""
 
     @property
     def variant(self) -> str | None:
@@ -85,7 +85,7 @@ def find_checkpoint(
     subfolder: str | None = None,
     revision: str | None = None,
     allow_pickle: bool = False,
-    beside: Sequence[str] = (),
+    companions: Sequence[str] = (),
 ) -> Checkpoint:
     """Locate a model's config and weights, fetching them from the hub where `weights` is a hub id.
 
@@ -95,20 +95,23 @@ def find_checkpoint(
         subfolder: Where to look too, such as `vae` in a pipeline's folder.
         revision: Commit, tag or branch on the hub.
         allow_pickle: Take pickled weights where there are no safetensors. Unpickling can run arbitrary code.
-        beside: Names of other files to fetch from the same folder, where they are there.
+        companions: Names of other files that belong to the model, where they are there.
 
     Raises:
         ValueError: There is no such folder, no config, or no acceptable weights; or the hub cannot give them.
     """
     suffixes = (".safetensors", *(_PICKLE_SUFFIXES if allow_pickle else ()))
-    patterns = ["config.json", *(f"{stem}*{suffix}" for suffix in suffixes), f"{stem}*.index*.json", *beside]
+    patterns = ["config.json", *companions, *(f"{stem}*{suffix}" for suffix in suffixes), f"{stem}*.index*.json"]
     root = _root(weights, patterns, subfolder=subfolder, revision=revision)
     folder = _folder_with_config(root, subfolder)
     for suffix in suffixes:
         if files := _unambiguous(sorted(folder.glob(f"{stem}*{suffix}")), folder):
-            others = tuple(folder / name for name in sorted(beside) if (folder / name).is_file())
-            config = read_json(folder / "config.json")
-            return Checkpoint(folder=folder, config=config, files=tuple(files), beside=others)
+            return Checkpoint(
+                folder=folder,
+                config=read_json(folder / "config.json"),
+                files=tuple(files),
+                companions=tuple(path for name in sorted(companions) if (path := folder / name).is_file()),
+            )
     pickled = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLE_SUFFIXES)
     if pickled:
         raise ValueError(
@@ -134,8 +137,10 @@ def find_files(weights: str, names: Sequence[str], *, revision: str | None = Non
     return _from_hub(weights, list(names), revision)
 
 
-def read_config(weights: str, *, subfolder: str | None = None, revision: str | None = None) -> Mapping[str, Any]:
-    """Parse a model's `config.json` without fetching its weights.
+def read_config(
+    weights: str, *, subfolder: str | None = None, revision: str | None = None, name: str = "config.json"
+) -> Mapping[str, Any]:
+    """Parse a model's `config.json`, or another JSON file beside it, without fetching its weights.
 
     A process reads each file, and asks the hub, once: files do not change during a run, and this is called for every
     block of it.
@@ -146,13 +151,16 @@ def read_config(weights: str, *, subfolder: str | None = None, revision: str | N
     Raises:
         ValueError: As `find_checkpoint`.
     """
-    return _read_config(find_folder(weights) or weights, subfolder, revision)
+    return _read_config(find_folder(weights) or weights, subfolder, revision, name)
 
 
 @lru_cache(maxsize=64)
-def _read_config(location: str, subfolder: str | None, revision: str | None) -> Mapping[str, Any]:
-    root = _root(location, ["config.json"], subfolder=subfolder, revision=revision)
-    return read_json(_folder_with_config(root, subfolder) / "config.json")
+def _read_config(location: str, subfolder: str | None, revision: str | None, name: str) -> Mapping[str, Any]:
+    root = _root(location, list(dict.fromkeys(["config.json", name])), subfolder=subfolder, revision=revision)
+    path = _folder_with_config(root, subfolder) / name
+    if not path.is_file():
+        raise ValueError(f"no {name} in {path.parent}: give the folder that save_pretrained (or save) wrote")
+    return read_json(path)
 
 
 def _root(weights: str, patterns: Sequence[str], *, subfolder: str | None, revision: str | None) -> Path:

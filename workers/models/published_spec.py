@@ -22,6 +22,9 @@ class PublishedSpec(Spec):
     random_config: ClassVar[Mapping[str, Any]]
     """Config of a model with random weights."""
 
+    companions: ClassVar[tuple[str, ...]] = ()
+    """Names of other files that decide what the model does."""
+
     weights: PathText
     """A folder (here or at a URI) or hub id; or `random`, weights from `seed`."""
 
@@ -69,6 +72,7 @@ class PublishedSpec(Spec):
             subfolder=self.subfolder,
             revision=self.revision,
             allow_pickle=self.allow_pickle,
+            companions=self.companions,
         )
         self.check_class(checkpoint.config, self.weights)
         return checkpoint

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from workers.models.checkpoint import Checkpoint
+from workers.models.load_pretrained import load_pretrained
 from workers.models.pieces import Pieces
 from workers.models.seeded_init import initialise
 from workers.models.vocoder_spec import AUDIOLDM2_VOCODER, VocoderSpec
@@ -26,8 +26,13 @@ class Vocoder:
     """
 
     def __init__(self, spec: VocoderSpec) -> None:
+        import transformers
+
         checkpoint = spec.checkpoint()
-        self.model = _random(spec.seed) if checkpoint is None else _load(checkpoint)
+        if checkpoint is None:
+            self.model = _random(spec.seed)
+        else:
+            self.model = load_pretrained(transformers.SpeechT5HifiGan, checkpoint)
         self.model.eval().requires_grad_(False)
         self.hop_length: int = prod(self.model.config.upsample_rates)
         """Samples per mel frame."""
@@ -59,28 +64,6 @@ class Vocoder:
         frames = mel.to(self.model.dtype).transpose(1, 2).contiguous()  # the network wants time first
         waveform: Tensor = self.model(frames)
         return waveform[:, : mel.shape[2] * self.hop_length].float()
-
-
-def _load(checkpoint: Checkpoint) -> Any:
-    import transformers
-
-    try:
-        model, found = transformers.SpeechT5HifiGan.from_pretrained(
-            checkpoint.folder,
-            variant=checkpoint.variant,
-            use_safetensors=checkpoint.files[0].suffix == ".safetensors",
-            dtype=torch.float32,
-            local_files_only=True,
-            output_loading_info=True,
-        )
-    except (OSError, RuntimeError, TypeError) as error:
-        raise ValueError(f"the weights in {checkpoint.folder} do not fit its config.json: {error}") from error
-    # What is missing was drawn at random, and differs from process to process.
-    wrong = {kind: sorted(map(str, found[kind])) for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")}
-    if any(wrong.values()):
-        told = "; ".join(f"{kind.replace('_', ' ')}: {', '.join(names[:3])}" for kind, names in wrong.items() if names)
-        raise ValueError(f"the weights in {checkpoint.folder} do not fit its config.json ({told})")
-    return model
 
 
 def _random(seed: int) -> Any:

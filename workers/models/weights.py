@@ -7,6 +7,7 @@ from typing import Any
 
 from workers.models.audio_vae_spec import AudioVaeConfig
 from workers.models.audiogen.text_encoder_spec import TextEncoderSpec
+from workers.models.hearing_spec import HearingSpec
 from workers.models.vae_spec import VaeSpec
 from workers.models.vocoder_spec import VocoderSpec
 
@@ -14,8 +15,8 @@ from workers.models.vocoder_spec import VocoderSpec
 _RANDOM_INIT_VERSION = "random weights 1"
 
 
-def weights_digest(spec: VaeSpec | VocoderSpec | TextEncoderSpec) -> str:
-    """SHA-256 over a model's config and weights, as hex; equal wherever the files lie and whatever they are called.
+def weights_digest(spec: VaeSpec | VocoderSpec | TextEncoderSpec | HearingSpec) -> str:
+    """SHA-256 over a model's config, weights and what goes with them, as hex; equal wherever the files lie.
 
     For random weights it covers the architecture and the seed, of which they are a function.
 
@@ -33,7 +34,7 @@ def weights_digest(spec: VaeSpec | VocoderSpec | TextEncoderSpec) -> str:
     # save_pretrained notes the library's version and the folder it came from; neither changes a latent.
     settings = {key: value for key, value in checkpoint.config.items() if key == "_class_name" or key[0] != "_"}
     _add_json(digest, {"kind": spec.kind, "config": settings})
-    for path in (*checkpoint.files, *checkpoint.beside):
+    for path in (*checkpoint.companions, *checkpoint.files):
         add_file(digest, path)
     return digest.hexdigest()
 

@@ -11,8 +11,9 @@ import torchaudio
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from workers.metrics.embedding import Embedding
 from workers.metrics.kernel_distance import kad
-from workers.metrics.log_mel_statistics import DIMENSION, MIN_SAMPLES, Embedding, log_mel_statistics
+from workers.metrics.log_mel_statistics import DIMENSION, MIN_SAMPLES, log_mel_statistics
 
 RATE = 16_000
 

@@ -8,7 +8,7 @@ import pytest
 import threadpoolctl
 import torch
 
-from workers.metrics.metric_names import DEFAULT_METRICS, MetricName
+from workers.metrics.metric_names import DEFAULT_METRICS, PairMetric
 from workers.metrics.metric_set import METRICS, Scorer
 from workers.metrics.outcome import Score
 from workers.metrics.pair import MismatchError, Pair
@@ -17,7 +17,7 @@ RATES = {"reference_rate_hz": 16_000, "degraded_rate_hz": 16_000}
 
 
 def test_names_and_metrics_agree() -> None:
-    assert tuple(METRICS) == get_args(MetricName)
+    assert tuple(METRICS) == get_args(PairMetric)
     assert all(METRICS[name].package is None for name in DEFAULT_METRICS)
 
 
@@ -46,7 +46,7 @@ def test_the_default_needs_neither_a_package_nor_a_child(
 
 @pytest.mark.usefixtures("threads")
 def test_scores_depend_on_the_pair_alone(make_clip: Any, degrade: Any) -> None:
-    names: tuple[MetricName, ...] = (*DEFAULT_METRICS, "stoi", "estoi")
+    names: tuple[PairMetric, ...] = (*DEFAULT_METRICS, "stoi", "estoi")
     clips = [make_clip(name) for name in ("chord", "bursts", "odd length", "faint")]
     pairs = [(clip, degrade(clip)) for clip in clips]
     pairs[1][1][50] = np.nan
@@ -94,7 +94,7 @@ def test_inputs_are_left_alone(make_clip: Any, degrade: Any) -> None:
         (("lsd", "lsd"), r"given twice in \['lsd', 'lsd'\]: name each once"),
     ],
 )
-def test_refuses(names: tuple[MetricName, ...], message: str) -> None:
+def test_refuses(names: tuple[PairMetric, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Scorer(names, hop_length=0)
 

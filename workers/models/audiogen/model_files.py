@@ -97,7 +97,7 @@ def find_model(
         if codec is not None:
             raise ValueError(f"{weights} holds its own codec: leave out codec ({codec})")
         found = find_checkpoint(
-            weights, stem="model", revision=revision, allow_pickle=allow_pickle, beside=[GENERATION_FILE]
+            weights, stem="model", revision=revision, allow_pickle=allow_pickle, companions=[GENERATION_FILE]
         )
         return ModelFiles(model=found, codec=None)
     folder = find_files(weights, [LM_FILE] if codec else [LM_FILE, CODEC_FILE], revision=revision)

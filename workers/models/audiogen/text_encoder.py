@@ -130,7 +130,7 @@ def _load(checkpoint: Checkpoint) -> Any:
 def _load_tokenizer(checkpoint: Checkpoint) -> Any:
     import transformers
 
-    if not checkpoint.beside:
+    if not checkpoint.companions:
         raise ValueError(
             f"no tokenizer in {checkpoint.folder}: expected tokenizer.json or spiece.model beside config.json, as "
             "save_pretrained of the tokenizer writes them"

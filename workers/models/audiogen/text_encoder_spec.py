@@ -5,7 +5,6 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from workers.models.checkpoint import Checkpoint, find_checkpoint
 from workers.models.published_spec import PublishedSpec
 from workers.spec import PathText
 
@@ -34,6 +33,7 @@ class TextEncoderSpec(PublishedSpec):
 
     subfolder: ClassVar[str] = "text_encoder"
     stem: ClassVar[str] = "model"
+    companions: ClassVar[tuple[str, ...]] = TOKENIZER_FILES
     random_config: ClassVar[Mapping[str, Any]] = _TINY_T5
 
     kind: Literal["t5"] = "t5"
@@ -60,21 +60,6 @@ class TextEncoderSpec(PublishedSpec):
         """As `PublishedSpec` says."""
         config = super().config()
         return {**config, "d_model": self.random_dim} if self.weights == "random" else config
-
-    def checkpoint(self) -> Checkpoint | None:
-        """As `PublishedSpec` says; the tokenizer's files with it."""
-        if self.weights == "random":
-            return None
-        checkpoint = find_checkpoint(
-            self.weights,
-            stem=self.stem,
-            subfolder=self.subfolder,
-            revision=self.revision,
-            allow_pickle=self.allow_pickle,
-            beside=TOKENIZER_FILES,
-        )
-        self.check_class(checkpoint.config, self.weights)
-        return checkpoint
 
 
 def t5_config(config: Mapping[str, Any]) -> Mapping[str, Any]:

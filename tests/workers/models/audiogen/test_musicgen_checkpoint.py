@@ -22,7 +22,7 @@ from workers.models.checkpoint import find_checkpoint
 
 
 def read(folder: Path) -> AudioGenCheckpoint:
-    return read_musicgen_checkpoint(find_checkpoint(str(folder), stem="model", beside=[GENERATION_FILE]))
+    return read_musicgen_checkpoint(find_checkpoint(str(folder), stem="model", companions=[GENERATION_FILE]))
 
 
 def change_config(folder: Path, key: str, value: object) -> None:
