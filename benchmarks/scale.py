@@ -240,8 +240,9 @@ def main() -> None:
         if arguments.part != "actors":
             rows += measure_units(sizes, NEEDED[arguments.part or "lookup"], folder)
         if arguments.part in ("actors", None):
-            rows += measure_actors(folder / "actors", seconds=20 if arguments.quick else 60)
-            print_table(rows[-4:])
+            measured = measure_actors(folder / "actors", seconds=20 if arguments.quick else 60)
+            print_table(measured)
+            rows += measured
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     arguments.json.write_text(json.dumps({"machine": machine(), "rows": [row.as_json() for row in rows]}, indent=2))
     if arguments.part != "actors":
