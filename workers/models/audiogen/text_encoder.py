@@ -97,7 +97,7 @@ class TextEncoder:
     def _each(self, tokens: Tensor) -> Tensor:
         if tokens.device.type == "cpu":
             return self._rows.map(self._states, tokens)
-        return torch.cat([self._states(row) for row in tokens.split(1)])
+        return torch.cat([self._states(row) for row in torch.split(tokens, 1)])
 
     def _states(self, tokens: Tensor) -> Tensor:
         states: Tensor = self.model(input_ids=tokens).last_hidden_state
