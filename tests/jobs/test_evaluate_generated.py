@@ -1,5 +1,6 @@
 """Sets of sounds that need be neither pairs nor of one size, compared by what is heard in them."""
 
+import json
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -12,10 +13,12 @@ import soundfile
 import torch
 
 from jobs.outlook import look_ahead
+from jobs.run import run_job
 from jobs.spec_error import SpecError
 from jobs.summary import Summary, describe_summary
 from jobs.verify import verify_store
 from pipeline.store import LatentStore
+from tests.jobs.command import latentmill
 from tests.jobs.report_page import page_of
 from tests.jobs.stores import run_in_a_loop
 from tests.jobs.test_evaluate_job import RATE, evaluate, look_ahead_of, noise, write, write_sides
@@ -161,6 +164,18 @@ def test_names_need_not_agree_unless_a_metric_needs_pairs(tmp_path: Path) -> Non
         judge(tmp_path, tmp_path / "pairs", metrics="[fad, snr_db]")
 
 
+def test_its_recipe_runs_from_the_command_line(sets: Path, tmp_path: Path) -> None:
+    told = latentmill(
+        *("run", "evaluate_generated", "--json", f"--set=reference.path={sets / 'ref'}"),
+        *(f"--set=candidate.path={sets / 'out'}", f"--set=output={tmp_path / 'scores'}"),
+        *("--set=allow_few=true", "--set=limits.max_failed_fraction=1", "--set=placement.actors=1"),
+    )
+    assert told.returncode == 0, told.stderr
+    findings = json.loads(told.stdout)["findings"]
+    assert {one["metric"]: one["status"] for one in findings} == {"fad": "ok", "kad": "ok"}
+    assert findings[0]["num_vectors"] == {"reference": 13, "candidate": 15}
+
+
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("models")
@@ -252,13 +267,23 @@ def test_what_models_say_is_summed_up(captioned: Summary) -> None:
     assert "candidates that the classifier left out: 1 nonfinite" in text
 
 
-def test_what_models_say_can_be_made_again_in_other_blocks(
+@pytest.mark.usefixtures("local_ray")
+def test_actors_blocks_and_a_resume_change_no_bit(
     sets: Path, captioned: Summary, models: dict[str, Path], tmp_path: Path
 ) -> None:
-    settings = {"placement__units_per_block": 2, "placement__units_per_file": 4}
-    again = with_captions(sets, tmp_path / "store", **hearing(models, **settings))
+    split = {"placement__actors": 2, "placement__units_per_block": 5, "placement__units_per_file": 5}
+    store = tmp_path / "store"
+    two = with_captions(sets, store, run=run_job, **hearing(models, **split))
+    assert two.manifest.content_digest == captioned.manifest.content_digest
+    assert two.findings == captioned.findings
+    sorted((store / "data").glob("part-*.parquet"))[0].unlink()
+    again = with_captions(sets, store, run=run_job, **hearing(models))
+    assert 0 < again.num_new < 18
     assert again.manifest.content_digest == captioned.manifest.content_digest
     assert again.findings == captioned.findings
+
+
+def test_what_models_say_can_be_made_again(captioned: Summary) -> None:
     found = verify_store(captioned.store, fraction=1.0)
     assert found.sound, found.findings
 

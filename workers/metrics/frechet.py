@@ -55,8 +55,10 @@ def fad(reference: EmbeddingMoments, generated: EmbeddingMoments, *, allow_few: 
                 f"n < d: the {name} set has {moments.num_rows} rows of {dimension} dimensions, too few for a "
                 "covariance of full rank; give more rows, or set allow_few to take a distance that is far too large"
             )
+    means, covariances = zip(*((one.mean(), one.covariance()) for one in (reference, generated)), strict=True)
+    equal = np.array_equal(*means) and np.array_equal(*covariances)  # what eigenvalues would leave is rounding
     return FrechetDistance(
-        value=frechet_distance(reference.mean(), reference.covariance(), generated.mean(), generated.covariance()),
+        value=0.0 if equal else frechet_distance(means[0], covariances[0], means[1], covariances[1]),
         num_reference=reference.num_rows,
         num_generated=generated.num_rows,
         dimension=dimension,
