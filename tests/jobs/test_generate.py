@@ -1,10 +1,14 @@
 """`kind: generate` from table to store: what is stored, that it comes out the same again, and what a bad row costs."""
 
+import io
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
 from jobs.generate_job import GenerateJob
 from jobs.recompute import Remaker
@@ -13,6 +17,7 @@ from jobs.summary import Summary
 from jobs.verify import verify_store
 from pipeline.quarantine import read_quarantine
 from pipeline.store import LatentStore
+from tests.jobs.command import COMMAND, finished, parts_of, started, wait_for_parts
 from tests.jobs.stores import run_in_a_loop
 
 PROMPTS = (
@@ -82,10 +87,6 @@ def test_a_row_tells_all_that_its_sound_was_made_by(made: tuple[Summary, LatentS
 
 def test_sounds_are_as_long_as_they_were_to_be(made: tuple[Summary, LatentStore]) -> None:
     """Not as the codec's frames: 1.01 s is 50 frames and a half."""
-    import io
-
-    import soundfile
-
     for row in rows_of(made[1]).values():
         sound, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]))
         assert (len(sound), rate) == (round(row["duration_seconds"] * 16_000), 16_000)
@@ -159,3 +160,35 @@ def test_gates_give_verdicts(tmp_path: Path) -> None:
         generate(table, tmp_path / name, gate=gate)
         verdicts[name] = {row["verdict"] for row in rows_of(LatentStore(tmp_path / name)).values()}
     assert verdicts == {"too_quiet": {"too_quiet"}, "accepted": {"accepted"}}
+
+
+@pytest.mark.slow
+def test_a_thousand_prompts_killed_twice_equal_an_undisturbed_run(tmp_path: Path) -> None:
+    """SIGKILL of the driver and all that it started, by another number of actors each time."""
+    table = tmp_path / "prompts.csv"
+    rows = [f"sound number {number},{number % 7},{0.2 + number % 3 / 10:.1f}" for number in range(1000)]
+    table.write_text("\n".join(["prompt,group,duration_seconds", *rows]) + "\n")
+
+    def command(output: Path, actors: int) -> list[str]:
+        values = {
+            "source.path": table,
+            "output": output,
+            "model.weights": "random",
+            "placement.actors": actors,
+            "placement.units_per_block": 16,
+            "placement.units_per_file": 32,
+        }
+        return [*COMMAND, "run", "generate_audiogen", *(f"--set={name}={value}" for name, value in values.items())]
+
+    assert finished(command(tmp_path / "whole", 1)).returncode == 0
+    for count in (6, 17):
+        process = started(command(tmp_path / "killed", 2))
+        wait_for_parts(process, tmp_path / "killed", count)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    last = finished(command(tmp_path / "killed", 1))
+    assert last.returncode == 0, last.stderr
+    manifests = [LatentStore(tmp_path / name).manifest for name in ("whole", "killed")]
+    assert manifests[0].totals.num_units == 1000
+    assert manifests[0].content_digest == manifests[1].content_digest
+    assert len(parts_of(tmp_path / "killed")) > 20
