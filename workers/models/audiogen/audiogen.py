@@ -5,7 +5,8 @@ long as each other, with as long a beginning given, with texts of about one leng
 clip's arithmetic looks like follows from the clip alone, so its tokens are the same in whatever company it comes.
 """
 
-from collections import defaultdict
+import threading
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
@@ -18,7 +19,7 @@ from workers.microbatch import in_microbatches
 from workers.models.audiogen.audiogen_spec import AudioGenSpec
 from workers.models.audiogen.codec import Codec
 from workers.models.audiogen.decoder import Decoder, Texts
-from workers.models.audiogen.generate import UNKNOWN, generate_codes
+from workers.models.audiogen.generate import UNKNOWN, count_steps, generate_codes
 from workers.models.audiogen.language_model import LanguageModel
 from workers.models.audiogen.load_audiogen import load_text_encoder, load_weights
 from workers.models.audiogen.packed_lm import PackedLm
@@ -101,11 +102,38 @@ class AudioGen:
         self._lm = PackedLm(LanguageModel.from_state(self.shape.lm, state), rows=2 * microbatch)
         self._codec = Codec(self.shape, checkpoint.codec_state, rows_at_once=microbatch).to(device)
         self._text = load_text_encoder(spec).to(device)
+        self._windows = {
+            "window": self.frames(self.shape.segment_seconds),
+            "stride": self.frames(self.shape.extend_stride_seconds),
+        }
+        self.turn = threading.Lock()
+        """Held by whoever generates, where several threads may."""
         self._decoders: dict[tuple[int, bool, bool], Decoder] = {}
+
+    @property
+    def supports_continuation(self) -> bool:
+        """Whether sound can be turned into codes to go on from."""
+        return not self.shape.codec.renormalize
+
+    @property
+    def supports_stereo(self) -> bool:
+        """Whether sounds have two channels."""
+        return self.shape.channels == 2
 
     def frames(self, seconds: float) -> int:
         """Frames that hold so much sound, at least one."""
         return max(1, -(-round(seconds * self.shape.sample_rate) // self.shape.codec.hop_length))
+
+    def num_steps(self, clips: Sequence[Clip]) -> int:
+        """Steps of the language model that clips take, which is how often `generate` calls `on_step`.
+
+        Fewer where clips are given in parts: from the first hole on, everything is counted.
+        """
+        steps = 0
+        for kind, count in Counter(self._kind(clip) for clip in clips).items():
+            each = count_steps(kind.num_frames, kind.first_unknown, self.shape.lm.delays, **self._windows)
+            steps += -(-count // self.microbatch) * each
+        return steps
 
     def complaint(self, clip: Clip) -> "PromptError | None":
         """Why a clip cannot be made; None if it can."""
@@ -213,8 +241,7 @@ class AudioGen:
                 guidance=guidance.float(),
             ),
             seeds=seeds.tolist(),
-            window=self.frames(self.shape.segment_seconds),
-            stride=self.frames(self.shape.extend_stride_seconds),
+            **self._windows,
             on_step=on_step,
         )
 

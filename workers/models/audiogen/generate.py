@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from workers.models.audiogen.decoder import Decoder, Texts
-from workers.models.audiogen.delays import first_step, to_codes, to_sequence
+from workers.models.audiogen.delays import first_step, num_steps, to_codes, to_sequence
 from workers.models.audiogen.sampling import Sampler, Sampling, unit_uniforms
 
 UNKNOWN = -1
@@ -37,6 +37,24 @@ def windows(num_frames: int, *, window: int, stride: int) -> Iterator[range]:
         end = min(start + window, num_frames)
         yield range(start, end)
         start += stride
+
+
+def count_steps(num_frames: int, first_unknown: int, delays: Sequence[int], *, window: int, stride: int) -> int:
+    """Steps that `generate_codes` takes for clips of which everything from a frame on is to be made.
+
+    Args:
+        num_frames: Of the clips.
+        first_unknown: The frame.
+        delays: Of the codebooks.
+        window: Frames that the model sees at most.
+        stride: Frames that a further window leaves behind.
+    """
+    steps, known = 0, first_unknown
+    for seen in windows(num_frames, window=window, stride=stride):
+        if known < seen.stop:
+            steps += num_steps(len(seen), delays) - first_step(max(known - seen.start, 0), delays)
+            known = seen.stop
+    return steps
 
 
 def generate_codes(

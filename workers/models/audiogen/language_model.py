@@ -6,13 +6,16 @@ Tokens are made one by one in `decoder.py`; here is what training needs, and wha
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Self
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from workers.models.audiogen.lm_spec import LmSpec
+from workers.models.seeded_init import initialise
 
 
 class Layer(nn.Module):
@@ -85,6 +88,51 @@ class LanguageModel(nn.Module):
             said = " ".join(str(error).split())
             raise ValueError(f"the language model's weights do not fit its configuration: {said}") from error
         return model.eval().requires_grad_(False)
+
+    @classmethod
+    def random(cls, spec: LmSpec, seed: int) -> Self:
+        """A model to be trained, with weights that are a function of the seed."""
+        model = cls(spec)
+        initialise(model, seed)
+        return model
+
+    def save(self, folder: str | Path) -> None:
+        """Write `config.json` and `model.safetensors`."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.json").write_text(self.spec.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        save_file(
+            {name: tensor.contiguous() for name, tensor in self.state_dict().items()}, folder / "model.safetensors"
+        )
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            ValueError: It is not there, or does not fit its configuration.
+        """
+        folder = Path(folder)
+        try:
+            spec = LmSpec.model_validate_json((folder / "config.json").read_text(encoding="utf-8"))
+            return cls.from_state(spec, load_file(folder / "model.safetensors"))
+        except OSError as error:
+            raise ValueError(f"no language model in {folder}: expected what save() writes ({error})") from error
+
+    def get_parameters(self) -> Tensor:
+        """All parameters as one vector, in the order of `parameters()`."""
+        return nn.utils.parameters_to_vector(self.parameters()).detach()
+
+    def set_parameters(self, vector: Tensor) -> None:
+        """The inverse.
+
+        Raises:
+            ValueError: The vector has another length.
+        """
+        if vector.shape != (self.num_parameters,):
+            raise ValueError(f"expected a vector of {self.num_parameters} parameters, got shape {list(vector.shape)}")
+        with torch.no_grad():
+            nn.utils.vector_to_parameters(vector.to(self.heads.weight.dtype), self.parameters())
 
     @property
     def num_parameters(self) -> int:
