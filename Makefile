@@ -11,8 +11,9 @@ SEED ?= 0
 demo: $(INSTALLED)
 	$(BIN)/python -m jobs.demo $(if $(DATA),--data "$(DATA)")
 
+# Two files at a time, since many tests wait: for Ray to start, or for a limit to pass.
 test: lint
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder
 
 test-all: lint
 	$(BIN)/pytest
