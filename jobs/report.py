@@ -11,9 +11,11 @@ import pyarrow as pa
 
 from jobs.base import Job
 from jobs.evaluate_job import EvaluateJob
+from jobs.evaluation import evaluation
 from jobs.failures import SHOWN_GROUPS, group_failures
 from jobs.recorded import recorded_job, recorded_manifest
 from jobs.recordings import RecordingsJob
+from jobs.set_evaluation import set_columns, set_metrics
 from jobs.spec_error import SpecError, as_spec_error, choose
 from jobs.summary import format_bytes
 from pipeline.pending import find_done
@@ -42,6 +44,8 @@ MAX_SOUND_BYTES = 24_000_000
 CACHE_BYTES = 256 << 20
 """Bound on decoded columns that are kept; a part's sounds, read for one unit, would fill any larger one."""
 MAX_SPEC_LINES = 200
+MAX_COMPARED = 10_000
+"""Units that a page compares with one another for `kad`, which takes a minute; a run does so with any number."""
 _OWN_FOLDERS = (location.DATA, location.PLAN, location.QUARANTINE)
 BEST = ("highest", "lowest")
 
@@ -141,7 +145,7 @@ def write_report(
         name=PurePosixPath(absolute(store)).name or store,
         kind=manifest.kind,
         state=_state(store, plan, manifest.state),
-        totals=_totals(store, opened, sum(failure["num_units"] for failure in failures)),
+        totals=(*_totals(store, opened, sum(failure["num_units"] for failure in failures)), *_sets(opened, job)),
         digest=manifest.content_digest,
         environment=tuple(sorted(manifest.environment.items())),
         spec=_spec(store),
@@ -254,6 +258,15 @@ def _totals(store: str, opened: LatentStore, num_failed: int) -> tuple[tuple[str
         ("Size", format_bytes(sum(list_parts(store).values())), False),
         ("Quarantined", f"{num_failed:,}", num_failed > 0),
     )
+
+
+def _sets(opened: LatentStore, job: Job | None) -> tuple[tuple[str, str, bool], ...]:
+    """What all clips of an evaluation say together."""
+    if not isinstance(job, EvaluateJob) or not len(opened) or not {*set_columns(job.metrics)} <= {*opened.columns}:
+        return ()
+    metrics = [name for name in set_metrics(job.metrics) if name != "kad" or len(opened) <= MAX_COMPARED]
+    found = evaluation(opened, metrics, seed=job.seed, allow_few=job.allow_few)
+    return tuple((one.metric, one.status if one.value is None else f"{one.value:.5g}", False) for one in found.sets)
 
 
 def _spec(store: str) -> str:

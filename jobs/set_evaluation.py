@@ -86,7 +86,7 @@ def set_evaluation(
         seed: of what is drawn.
         few: whether to give a Fréchet distance of fewer clips than dimensions.
     """
-    wanted: list[SetMetric] = sorted((name for name in SET_METRICS if name in metrics), key=list(metrics).index)
+    wanted = set_metrics(metrics)
     names = dict.fromkeys(column for metric in wanted for column in COLUMNS[metric])
     vectors = {name: _vectors(rows, name) for name in names}
     groups = list(groups)
@@ -96,6 +96,11 @@ def set_evaluation(
         summarise = partial(_summary, metric, sides, keys=keys, seed=seed, few=few, scale=_scale(sides))
         found += [summarise(name, members) for name, members in groups]
     return tuple(found)
+
+
+def set_metrics(metrics: Sequence[str]) -> list[SetMetric]:
+    """Those that are of sets, in the order given."""
+    return sorted((name for name in SET_METRICS if name in metrics), key=list(metrics).index)
 
 
 def set_columns(metrics: Iterable[str]) -> list[str]:

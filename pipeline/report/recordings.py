@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 from pipeline.decode import WAVEFORM
 from pipeline.failure import read_failures
 from pipeline.inputs import Inputs
+from pipeline.plan import SIDE_COLUMNS
 from pipeline.planned import Plan
 from pipeline.report.sounds import PLAYED_SECONDS
+from pipeline.sides import side_lengths
 from workers.audio.decode_spec import DecodeSpec
 from workers.guarded.limits import GuardLimits
 
@@ -85,4 +87,8 @@ class Recordings:
         if failure is not None:
             return dict.fromkeys(self._names, failure.reason)
         waveforms = np.frombuffer(decoded[WAVEFORM][0].as_py(), np.float32).reshape(len(self._names), -1)
-        return dict(zip(self._names, waveforms, strict=True))
+        found: dict[str, Found] = dict(zip(self._names, waveforms, strict=True))
+        if SIDE_COLUMNS[0] in unit.column_names:
+            for name, samples in zip(self._names, side_lengths(unit)[0].tolist(), strict=True):
+                found[name] = found[name][:samples] if samples > 0 else "there is none of this unit"
+        return found

@@ -123,6 +123,8 @@ def test_units_can_be_made_again_and_looked_at(judged: Summary, tmp_path: Path) 
     assert found.sound, found.findings
     page = page_of(Path(judged.store), tmp_path / "page.html", num_shown=2)
     assert "candidate_embedding" in page.text
+    for metric in ("fad", "kad"):
+        assert f"{values_of(judged)[metric, None]['value']:.5g}" in page.text
 
 
 def test_equal_sets_are_no_distance_apart_and_worse_ones_more(tmp_path: Path) -> None:
