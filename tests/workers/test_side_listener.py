@@ -20,7 +20,6 @@ from workers.metrics.metric_names import STATUSES
 from workers.models.ast_spec import AstSpec
 from workers.models.clap_spec import ClapSpec
 from workers.models.listener import Heard
-from workers.text_rows import texts_to_rows
 
 RATE = 16_000
 LENGTH = 9000
@@ -40,7 +39,7 @@ def batch_of(lengths: list[tuple[int, int]], texts: list[str | None] | None = No
         "pair_status": torch.zeros(len(lengths), dtype=torch.int8),
         "side_samples": torch.tensor(lengths),
     }
-    return batch if texts is None else {**batch, "text": texts_to_rows(texts)}
+    return batch if texts is None else {**batch, "text": [text or "" for text in texts]}
 
 
 def statuses(columns: dict[str, torch.Tensor], name: str) -> list[str]:
