@@ -69,6 +69,7 @@ def _start(resources: Resources) -> None:
     if "RAY_ADDRESS" in os.environ:
         _connect()
     else:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would tell its makers of every run
         with _own_sigterm():
             ray.init(
                 address="local",
