@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pipeline.torch_worker import Worker
 
 MAX_SECONDS = 600.0
+BUCKET_SECONDS = 0.5
+"""Clips whose lengths differ by less than this travel, and are made, together."""
 
 
 class PromptSettings(SamplingSpec):
@@ -128,7 +130,7 @@ class GenerateJob(Job):
             segment=SegmentSpec(
                 length_seconds=-(-round(MAX_SECONDS * shape.sample_rate) // hop) * hop / shape.sample_rate,
                 tail="keep",
-                bucket_seconds=hop / shape.sample_rate,
+                bucket_seconds=BUCKET_SECONDS,
             ),
             decode=DecodeSpec(sample_rate=shape.sample_rate, channels="mono" if shape.channels == 1 else "stereo"),
             worker=worker,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipeline.decode import WAVEFORM
 from pipeline.failure import BlockFailure, healthy, read_failures, with_failures
 from pipeline.store.columns import column_arrays
-from pipeline.store.schema import MICROBATCH
+from pipeline.store.schema import DURATION_SECONDS, MICROBATCH
 from workers.column import Column
 from workers.number_column import NumberColumn
 from workers.tensor_column import TensorColumn
@@ -96,6 +96,7 @@ class ModelStage:
             sizes[rows] = computed[MICROBATCH]
         waveform = [name for name in (WAVEFORM,) if name in block.column_names]
         result = block.drop_columns(waveform).append_column(MICROBATCH, pa.array(sizes))
+        seconds = block[DURATION_SECONDS].to_numpy()
         for column in columns:
             values = np.zeros((block.num_rows, *column.shape), column.dtype)
             if column.name in computed:
@@ -105,7 +106,8 @@ class ModelStage:
                 ):
                     _mark_nonfinite(column, cast, rows, failures)
                 values[rows] = cast
-            for name, array in column_arrays(column, values, variable_length=self._variable_length).items():
+            arrays = column_arrays(column, values, variable_length=self._variable_length, seconds=seconds)
+            for name, array in arrays.items():
                 result = result.append_column(name, array)
         return with_failures(result, failures)
 

@@ -56,21 +56,22 @@ class GenerateWorker:
             return self._make(batch)
 
     def _make(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        frames = int(batch["bucket_samples"]) // self.model.shape.codec.hop_length
-        clips = _clips(batch, frames)
+        hop = self.model.shape.codec.hop_length
+        clips = _clips(batch, [-(-samples // hop) for samples in batch["num_samples"].tolist()])
         errors = [self.model.complaint(clip) for clip in clips]
         good = [row for row, error in enumerate(errors) if error is None]
         made = self.model.generate([clips[row] for row in good]) if good else []
-        columns = {name: values for name, values in self._columns(made, batch["num_samples"][good]).items()}
+        columns = self._columns(made, batch["num_samples"][good], int(batch["bucket_samples"]))
         spread = {name: _spread(values, good, len(clips)) for name, values in columns.items()}
         spread["microbatch"] = spread["microbatch"].clamp(min=1)
         return {**spread, "errors": errors}
 
-    def _columns(self, made: Sequence[MadeClip], num_samples: Tensor) -> dict[str, Tensor]:
+    def _columns(self, made: Sequence[MadeClip], num_samples: Tensor, bucket_samples: int) -> dict[str, Tensor]:
+        """Of the clips that could be made; sounds and codes are zero behind a clip's end."""
         if not made:
             return {"microbatch": torch.empty(0, dtype=torch.int32)}
         rate = self.model.shape.sample_rate
-        waveform = torch.stack([clip.waveform for clip in made])
+        waveform = _padded([clip.waveform for clip in made], bucket_samples)
         waveform = waveform * (torch.arange(waveform.shape[2]) < num_samples[:, None, None])
         peak = waveform.abs().amax(dim=(1, 2))
         sound = waveform / peak.clamp(min=1.0)[:, None, None]
@@ -79,7 +80,7 @@ class GenerateWorker:
         silence = _row_by_row(partial(silence_fraction, sample_rate=rate), sound, num_samples)
         return {
             "audio": sound,
-            "codes": torch.stack([clip.codes for clip in made]),
+            "codes": _padded([clip.codes for clip in made], -(-bucket_samples // self.model.shape.codec.hop_length)),
             "peak": peak.double(),
             "loudness_lufs": loudness.where(loudness > -inf, nan),
             "clipped_fraction": clipped,
@@ -126,8 +127,14 @@ def silence_fraction(sound: Tensor, num_samples: Tensor, sample_rate: int) -> Te
     return share
 
 
-def _clips(batch: Mapping[str, Any], frames: int) -> list[Clip]:
+def _padded(rows: Sequence[Tensor], length: int) -> Tensor:
+    """Rows [..., at most length] as one tensor [n, ..., length], zero behind their ends."""
+    return torch.stack([torch.nn.functional.pad(row, (0, length - row.shape[-1])) for row in rows])
+
+
+def _clips(batch: Mapping[str, Any], num_frames: Sequence[int]) -> list[Clip]:
     numbers = zip(
+        num_frames,
         batch["seed"].tolist(),
         batch["temperature"].tolist(),
         batch["top_k"].tolist(),
@@ -147,7 +154,7 @@ def _clips(batch: Mapping[str, Any], frames: int) -> list[Clip]:
             top_p=top_p,
             guidance_scale=guidance_scale,
         )
-        for (prompt, negative_prompt), (seed, temperature, top_k, top_p, guidance_scale) in zip(
+        for (prompt, negative_prompt), (frames, seed, temperature, top_k, top_p, guidance_scale) in zip(
             texts, numbers, strict=True
         )
     ]

@@ -65,7 +65,7 @@ class GenerateWorkerSpec(Spec):
         shape = _shape_of(self.model)
         if channels != shape.channels:
             raise ValueError(f"the model has {shape.channels} channels, a unit has {channels}")
-        frames = num_samples // shape.codec.hop_length
+        frames = -(-num_samples // shape.codec.hop_length)
         return (
             AudioColumn(
                 name="audio",
@@ -79,6 +79,7 @@ class GenerateWorkerSpec(Spec):
                 description="the codec's codes that the sound was decoded from, a row for each codebook",
                 shape=(shape.lm.num_codebooks, frames),
                 dtype="uint16",
+                steps_per_second=shape.frame_rate_hz,
             ),
             NumberColumn(name="peak", description="largest absolute sample of what the codec gave"),
             NumberColumn(

@@ -25,5 +25,9 @@ class TensorColumn:
     unit: str = ""
     """Physical unit of the values; empty where they have none."""
 
+    steps_per_second: float | None = None
+    """Entries of the last axis in a second, where what is stored ends with the unit itself: `shape` is that of the
+    padded unit then, and lengths must be allowed to vary."""
+
     may_be_undefined: bool = False
     """Whether a unit may have none, all NaN then, with a column `<name>_status` that says why."""

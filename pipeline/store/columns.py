@@ -15,6 +15,10 @@ from workers.media.flac import encode_flac
 from workers.number_column import NumberColumn
 from workers.tensor_column import TensorColumn
 
+_SHAPE = pa.list_(pa.field("item", pa.int32(), nullable=False))
+_ROUNDING = 1e-6
+"""A length in seconds is this far from a whole number of steps by floating point alone."""
+
 
 def column_bytes(column: Column) -> int:
     """Bytes of one row's value; at most, where it is compressed."""
@@ -22,19 +26,24 @@ def column_bytes(column: Column) -> int:
     return math.prod(column.shape) * itemsize
 
 
-def column_arrays(column: Column, values: NDArray[Any], *, variable_length: bool) -> dict[str, pa.Array]:
+def column_arrays(
+    column: Column, values: NDArray[Any], *, variable_length: bool, seconds: NDArray[np.float64] | None = None
+) -> dict[str, pa.Array]:
     """The columns of a block that hold `values`, sounds still as samples; see `with_encoded_audio`.
 
     Args:
         column: what they are.
         values: [rows, *shape], C-contiguous, of the column's dtype, little-endian.
         variable_length: whether rows of other blocks may have another shape.
+        seconds: lengths of the units, [rows], for tensors that end with theirs.
 
     Returns:
         Arrow arrays by column name.
     """
     match column:
         case TensorColumn():
+            if column.steps_per_second is not None and seconds is not None:
+                return _ending_arrays(column, values, np.ceil(seconds * column.steps_per_second - _ROUNDING))
             return tensor_arrays(column, values, variable_length=variable_length)
         case AudioColumn():
             return {column.name: _binary(values)}
@@ -78,9 +87,17 @@ def tensor_arrays(column: TensorColumn, values: NDArray[Any], *, variable_length
         return {
             column.name: pa.FixedSizeBinaryArray.from_buffers(pa.binary(values[0].nbytes), len(values), [None, data])
         }
-    axis = pa.field("item", pa.int32(), nullable=False)
-    shapes = pa.array([list(column.shape)] * len(values), pa.list_(axis))
+    shapes = pa.array([list(column.shape)] * len(values), _SHAPE)
     return {column.name: _binary(values), column.name + SHAPE_SUFFIX: shapes}
+
+
+def _ending_arrays(column: TensorColumn, values: NDArray[Any], ends: NDArray[np.float64]) -> dict[str, pa.Array]:
+    """Like `tensor_arrays` of varying lengths, of each row the first `ends` entries of the last axis."""
+    kept = [row[..., : int(end)] for row, end in zip(values, ends, strict=True)]
+    return {
+        column.name: pa.array([row.tobytes() for row in kept], pa.binary()),
+        column.name + SHAPE_SUFFIX: pa.array([list(row.shape) for row in kept], _SHAPE),
+    }
 
 
 def _binary(values: NDArray[Any]) -> pa.Array:

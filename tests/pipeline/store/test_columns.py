@@ -63,3 +63,14 @@ def test_a_number_that_tells_of_the_run_is_in_no_digest() -> None:
         for snr, seconds in ((1.0, 1.0), (1.0, 2.0), (2.0, 1.0))
     ]
     assert digests[0] == digests[1] != digests[2]
+
+
+def test_tensors_that_end_with_their_unit() -> None:
+    """0.1 + 0.2 s are 30 steps of 10 ms, not 31; what is behind is padding and not stored."""
+    codes = TensorColumn(name="codes", shape=(2, 50), dtype="uint16", description="", steps_per_second=100)
+    values = np.arange(300, dtype=np.uint16).reshape(3, 2, 50)
+    arrays = column_arrays(codes, values, variable_length=True, seconds=np.array([0.1 + 0.2, 0.5, 0.001]))
+    assert arrays["codes_shape"].to_pylist() == [[2, 30], [2, 50], [2, 1]]
+    for row, shape in zip(range(3), arrays["codes_shape"].to_pylist(), strict=True):
+        stored = np.frombuffer(arrays["codes"][row].as_py(), np.uint16).reshape(shape)
+        assert np.array_equal(stored, values[row, :, : shape[1]])
