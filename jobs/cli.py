@@ -165,22 +165,47 @@ def diff(
 def export(
     store: StoreArgument,
     folder: Annotated[str, typer.Option("--to", metavar="DIR", help="Where to; made where it is missing.")],
+    name: Annotated[
+        str,
+        typer.Option(
+            metavar="PATTERN",
+            help="Names of the files, without extension, such as '{category}/{prompt:.40}-{variation}'. A field is a "
+            "column with one value per unit, {column} (which sound) or {variation} (the number behind # in the id).",
+        ),
+    ] = "{column}/{sample_id}",
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=VALUE",
+            help="Only units of that value, such as verdict=accepted. Repeatable: all columns must agree, "
+            "each with any of its values.",
+        ),
+    ] = None,
     columns: Annotated[
         list[str] | None, typer.Option("--column", help="Only these sounds of each unit, such as vocoder. Repeatable.")
     ] = None,
     as_wav: Annotated[bool, typer.Option("--wav", help="16-bit WAV in place of FLAC.")] = False,
 ) -> None:
-    """Write the sounds of a store to files, DIR/COLUMN/SAMPLE_ID.flac."""
+    """Write the sounds of a store to files, DIR/COLUMN/SAMPLE_ID.flac, and a table of them, DIR/index.csv.
+
+    The table has a row per file: its path, the unit's id, and all columns with one value per unit. Where PATTERN does
+    not name {column} and there are several sounds, each has a folder. What file systems do not take becomes _ in names.
+    """
     from jobs.export import export_store
     from jobs.summary import format_bytes
 
     with interruptible(), at_work() as progress:
         done = export_store(
-            store, folder, columns=columns or (), file_format="wav" if as_wav else "flac", progress=progress
+            store,
+            folder,
+            name=name,
+            only=only or (),
+            columns=columns or (),
+            file_format="wav" if as_wav else "flac",
+            progress=progress,
         )
-    typer.echo(
-        f"{done.num_files:,} files ({', '.join(done.columns)}), {format_bytes(done.num_bytes)}, in {done.folder}"
-    )
+    written = f"{done.num_files:,} files ({', '.join(done.columns)}), {format_bytes(done.num_bytes)}"
+    typer.echo(f"{written}, and index.csv, in {done.folder}")
 
 
 @app.command()
