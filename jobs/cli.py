@@ -1,25 +1,17 @@
 """The command line. Torch and Ray are imported where they are needed, so that help and spec errors come at once."""
 
 import json
-import os
 import shlex
 import sys
-import traceback
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
 from enum import IntEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from jobs.base import output_path
 from jobs.interrupt import interruptible
 from jobs.load import job_kinds, load_job
-from jobs.spec_error import SpecError, as_spec_error
-
-if TYPE_CHECKING:
-    from jobs.base import Job
-    from pipeline.progress import Progress
+from jobs.screen import at_work, on_screen
+from jobs.spec_error import SpecError
 
 app = typer.Typer(
     name="latentmill",
@@ -73,7 +65,7 @@ def run(
         from jobs.run import run_job
         from jobs.summary import describe_summary
 
-        with _on_screen(job, as_json) as progress:
+        with on_screen(job, as_json) as progress:
             summary = run_job(job, progress, prune=prune, retry_quarantined=retry_quarantined)
     typer.echo(json.dumps(summary.as_json(), indent=2) if as_json else describe_summary(summary))
     if summary.budget_exceeded:
@@ -89,7 +81,7 @@ def plan(spec: SpecArgument, overrides: SetOption = None, as_json: JsonOption = 
     job = load_job(spec, overrides or [])
     from jobs.outlook import describe_outlook, look_ahead
 
-    with interruptible(), _at_work() as progress:
+    with interruptible(), at_work() as progress:
         outlook = look_ahead(job, progress)
     typer.echo(json.dumps(outlook.as_json(), indent=2) if as_json else describe_outlook(outlook))
 
@@ -129,7 +121,7 @@ def verify(
     from jobs.verify import verify_store
     from jobs.verify_report import describe_verification
 
-    with interruptible(), _at_work() as progress:
+    with interruptible(), at_work() as progress:
         found = verify_store(store, progress, fraction=recompute, seed=seed)
     typer.echo(json.dumps(found.as_json(), indent=2) if as_json else describe_verification(found))
     _exit_if_different(not found.sound)
@@ -143,7 +135,7 @@ def replay(store: StoreArgument, sample_id: Annotated[str, typer.Argument()], as
     """
     from jobs.replay import describe_replay, replay_unit
 
-    with interruptible(), _at_work() as progress:
+    with interruptible(), at_work() as progress:
         progress.phase("loading the model and making the unit")
         found = replay_unit(store, sample_id)
     typer.echo(json.dumps(found.as_json(), indent=2) if as_json else describe_replay(found))
@@ -163,7 +155,7 @@ def diff(
     """
     from jobs.diff import describe_difference, diff_stores
 
-    with interruptible(), _at_work() as progress:
+    with interruptible(), at_work() as progress:
         found = diff_stores(first, second, progress, limit=limit)
     typer.echo(json.dumps(found.as_json(), indent=2, default=str) if as_json else describe_difference(found))
     _exit_if_different(not found.equal)
@@ -173,22 +165,47 @@ def diff(
 def export(
     store: StoreArgument,
     folder: Annotated[str, typer.Option("--to", metavar="DIR", help="Where to; made where it is missing.")],
+    name: Annotated[
+        str,
+        typer.Option(
+            metavar="PATTERN",
+            help="Names of the files, without extension, such as '{category}/{prompt:.40}-{variation}'. A field is a "
+            "column with one value per unit, {column} (which sound) or {variation} (the number behind # in the id).",
+        ),
+    ] = "{column}/{sample_id}",
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=VALUE",
+            help="Only units of that value, such as verdict=accepted. Repeatable: all columns must agree, "
+            "each with any of its values.",
+        ),
+    ] = None,
     columns: Annotated[
         list[str] | None, typer.Option("--column", help="Only these sounds of each unit, such as vocoder. Repeatable.")
     ] = None,
     as_wav: Annotated[bool, typer.Option("--wav", help="16-bit WAV in place of FLAC.")] = False,
 ) -> None:
-    """Write the sounds of a store to files, DIR/COLUMN/SAMPLE_ID.flac."""
+    """Write the sounds of a store to files, DIR/COLUMN/SAMPLE_ID.flac, and a table of them, DIR/index.csv.
+
+    The table has a row per file: its path, the unit's id, and all columns with one value per unit. Where PATTERN does
+    not name {column} and there are several sounds, each has a folder. What file systems do not take becomes _ in names.
+    """
     from jobs.export import export_store
     from jobs.summary import format_bytes
 
-    with interruptible(), _at_work() as progress:
+    with interruptible(), at_work() as progress:
         done = export_store(
-            store, folder, columns=columns or (), file_format="wav" if as_wav else "flac", progress=progress
+            store,
+            folder,
+            name=name,
+            only=only or (),
+            columns=columns or (),
+            file_format="wav" if as_wav else "flac",
+            progress=progress,
         )
-    typer.echo(
-        f"{done.num_files:,} files ({', '.join(done.columns)}), {format_bytes(done.num_bytes)}, in {done.folder}"
-    )
+    written = f"{done.num_files:,} files ({', '.join(done.columns)}), {format_bytes(done.num_bytes)}"
+    typer.echo(f"{written}, and index.csv, in {done.folder}")
 
 
 @app.command()
@@ -207,7 +224,7 @@ def report(
     from jobs.report import describe_report, write_report
 
     chosen = {"by": by, "best": best, "colour_by": colour_by}
-    with interruptible(), _at_work() as progress:
+    with interruptible(), at_work() as progress:
         done = write_report(store, file, **chosen, num_shown=units, num_rows=rows, seed=seed, progress=progress)
     typer.echo(json.dumps(done.as_json(), indent=2) if as_json else describe_report(done))
 
@@ -236,59 +253,6 @@ def main() -> None:
         notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", []))
         typer.echo(f"latentmill: {type(error).__name__}: {error}{notes}", err=True)
         sys.exit(Exit.FAILED)
-
-
-@contextmanager
-def _on_screen(job: "Job", quiet: bool) -> "Iterator[Progress]":
-    """Shows progress, and sends everything else that is said meanwhile to a log beside the store's data."""
-    from rich.console import Console
-
-    from jobs.log_place import log_file
-    from pipeline.chatter import chatter_to
-    from pipeline.progress import LiveProgress, PlainProgress, Silent
-    from pipeline.store import location
-
-    with as_spec_error():
-        store = output_path(job.output)
-    log, beside = log_file(store), location.is_local(store)
-    there = next(folder for folder in log.parents if os.path.exists(folder))  # as far as one may look
-    what = f"output: cannot write to {job.output}" if beside else f"cannot write the log {log}; set XDG_STATE_HOME"
-    if not (there.is_dir() and os.access(there, os.W_OK)):
-        raise SpecError(f"{what}: {there} is read-only, or no folder")
-    with ExitStack() as stack:
-        try:
-            terminal = stack.enter_context(chatter_to(log))
-        except OSError as error:
-            raise SpecError(f"{what}: {error}") from error
-        progress: Progress
-        if quiet:
-            progress = Silent()
-        elif terminal.isatty():
-            progress = stack.enter_context(LiveProgress(Console(file=terminal)))
-        else:
-            progress = PlainProgress(terminal)
-        if not beside:
-            progress.note(f"the log of this run is {log}")
-        try:
-            yield progress
-        except SpecError:
-            raise
-        except Exception as error:
-            with suppress(OSError):  # the log is where the store is, and may be what cannot be written
-                traceback.print_exc()
-                error.add_note(f"details: {log}")
-            raise
-
-
-@contextmanager
-def _at_work() -> "Iterator[Progress]":
-    """Shows on a terminal what is going on, beside the answer that goes to stdout."""
-    from rich.console import Console
-
-    from pipeline.progress import LiveProgress
-
-    with LiveProgress(Console(stderr=True)) as progress:
-        yield progress
 
 
 def _exit_if_different(different: bool) -> None:

@@ -1,22 +1,26 @@
-"""Sounds of a store as files: `TO/<column>/<sample_id>.flac`, or `.wav`."""
+"""Sounds of a store as files, `TO/<column>/<sample_id>.flac` or as a pattern says, with an `index.csv` beside them."""
 
-import hashlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
+from jobs.conditions import condition, describe_values
+from jobs.export_index import write_index
+from jobs.file_names import COLUMN, VARIATION, NamePattern
 from jobs.recorded import recorded_manifest
 from jobs.spec_error import SpecError, as_spec_error
 from pipeline.progress import Progress, Silent
 from pipeline.store import location
 from pipeline.store.reader import LatentStore
-from pipeline.store.schema import SAMPLE_ID, audio_rates
+from pipeline.store.schema import SAMPLE_ID, audio_rates, scalar_columns
 from workers.files import absolute, is_writable
 
 BATCH = 64
 """Units whose sounds are in memory at a time."""
-LONGEST_NAME_BYTES = 220
+_ROWS = 4096
+DEFAULT_NAME = "{column}/{sample_id}"
 FileFormat = Literal["flac", "wav"]
 
 
@@ -34,6 +38,8 @@ def export_store(
     store: str,
     folder: str,
     *,
+    name: str = DEFAULT_NAME,
+    only: Sequence[str] = (),
     columns: Sequence[str] = (),
     file_format: FileFormat = "flac",
     progress: Progress | None = None,
@@ -43,12 +49,16 @@ def export_store(
     Args:
         store: A store that holds sounds.
         folder: Where to; a folder or the URI of one. Made where it is missing.
+        name: Pattern of a file's path below the folder, without extension (`NamePattern`). Where it does not name the
+            `{column}`, and there are several, each has a folder.
+        only: Conditions `COLUMN=VALUE` on the units; of those on one column, any may hold.
         columns: Which sounds of each unit; all where empty.
         file_format: FLAC as it is stored, or 16-bit WAV.
         progress: Hears how far it is.
 
     Raises:
-        SpecError: There is no such store, it holds no such sounds, or two units would have one file name.
+        SpecError: There is no such store, it holds no such sounds or units, the pattern or a condition is wrong, or two
+            files would have one name. Nothing was written then.
     """
     recorded_manifest(store)
     with as_spec_error():
@@ -57,41 +67,20 @@ def export_store(
         raise SpecError(f"--to {folder}: can only be read; give a folder, or a URI of an object store")
     opened, progress = LatentStore(store), progress or Silent()
     chosen = _chosen(store, opened, columns)
-    _refuse_repeated(opened.ids.to_pylist())
-    num_files = num_bytes = 0
-    for sample_id, sounds in _sounds(opened, chosen):
-        name = file_name(sample_id)
-        for column, flac in zip(chosen, sounds, strict=True):
+    files = _named(store, opened, name, only, chosen, file_format)
+    paths, num_files, num_bytes = iter(files), 0, 0
+    while some := list(islice(paths, BATCH * len(chosen))):
+        units = some[:: len(chosen)]
+        sounds = opened.read([files[path] for path in units], chosen)
+        for place, path in enumerate(some):
+            unit, column = divmod(place, len(chosen))
+            flac = sounds[chosen[column]][unit]["bytes"]
             content = flac if file_format == "flac" else _wav(flac)
-            path = location.join(folder, *f"{column}/{name}.{file_format}".split("/"))
-            num_bytes += location.atomic_write(path, content, durable=False)
-            num_files += 1
-        progress.phase(f"writing {len(opened) * len(chosen):,} files", f"{num_files:,} done")
+            num_bytes += location.atomic_write(location.join(folder, *path.split("/")), content, durable=False)
+        num_files += len(some)
+        progress.phase(f"writing {len(files):,} files", f"{num_files:,} done")
+    write_index(folder, opened, files)
     return Exported(folder, chosen, num_files, num_bytes)
-
-
-def file_name(sample_id: str) -> str:
-    """A unit's id as a relative path without extension: no part of it leads upwards, is hidden, or is too long."""
-    parts = [part for part in sample_id.replace("\\", "/").replace("\0", "_").split("/") if part not in ("", ".")]
-    return "/".join(_short("_" + part[1:] if part.startswith(".") else part) for part in parts) or "_"
-
-
-def _short(part: str) -> str:
-    """Names that file systems take: 255 bytes, less an extension and what a half-written file is called."""
-    encoded = part.encode()
-    if len(encoded) <= LONGEST_NAME_BYTES:
-        return part
-    digest = hashlib.blake2b(encoded, digest_size=8).hexdigest()
-    return f"{encoded[: LONGEST_NAME_BYTES - 17].decode(errors='ignore')}-{digest}"
-
-
-def _refuse_repeated(ids: list[str]) -> None:
-    """Refuses units of one file name, before any file is written."""
-    names: dict[str, str] = {}
-    for sample_id in ids:
-        other = names.setdefault(file_name(sample_id), sample_id)
-        if other != sample_id:
-            raise SpecError(f"units {other!r} and {sample_id!r} would both be {file_name(sample_id)!r}")
 
 
 def _chosen(store: str, opened: LatentStore, columns: Sequence[str]) -> tuple[str, ...]:
@@ -101,13 +90,37 @@ def _chosen(store: str, opened: LatentStore, columns: Sequence[str]) -> tuple[st
     unknown = [name for name in columns if name not in there]
     if unknown:
         raise SpecError(f"{store} holds no sounds called {', '.join(unknown)}; there are {', '.join(there)}")
-    return tuple(columns) or there
+    return tuple(dict.fromkeys(columns)) or there
 
 
-def _sounds(opened: LatentStore, columns: tuple[str, ...]) -> Iterator[tuple[str, list[bytes]]]:
-    for batch in opened.iter_batches(BATCH, [SAMPLE_ID, *columns]):
-        for row, sample_id in enumerate(batch[SAMPLE_ID]):
-            yield str(sample_id), [batch[name][row]["bytes"] for name in columns]
+def _named(
+    store: str, opened: LatentStore, name: str, only: Sequence[str], chosen: tuple[str, ...], file_format: FileFormat
+) -> dict[str, str]:
+    """Path of each file → id of its unit, the sounds of a unit next to each other; units in the order of the disk."""
+    pattern = NamePattern(name, scalar_columns(opened.schema))
+    apart = len(chosen) > 1 and COLUMN not in pattern.fields
+    table = opened.select([*dict.fromkeys([SAMPLE_ID, *pattern.columns])], where=condition(opened.schema, only))
+    if only and not table.num_rows:
+        raise SpecError(
+            f"no unit of {store} has {' and '.join(only)}; of all {len(opened):,}, {describe_values(opened, only)}"
+        )
+    files: dict[str, str] = {}
+    for batch in table.to_batches(_ROWS):
+        for row in batch.to_pylist():
+            for column in chosen:
+                path = f"{column}/" * apart + f"{pattern.name(row, column)}.{file_format}"
+                if path in files:
+                    raise SpecError(_repeated(path, files[path], row[SAMPLE_ID], pattern))
+                files[path] = row[SAMPLE_ID]
+    return files
+
+
+def _repeated(path: str, first: str, second: str, pattern: NamePattern) -> str:
+    missing = [f"{{{field}}}" for field in (SAMPLE_ID, VARIATION) if field not in pattern.fields]
+    remedy = f"add {' or '.join(missing)} to --name {pattern.pattern}"
+    if SAMPLE_ID in pattern.fields:  # ids that differ in what file systems do not take
+        remedy = f"export one of them elsewhere, by --only '{SAMPLE_ID}={second}'"
+    return f"units {first!r} and {second!r} would both be {path!r}; {remedy}"
 
 
 def _wav(flac: bytes) -> bytes:

@@ -106,6 +106,18 @@ def audio_rates(schema: pa.Schema) -> dict[str, tuple[int, int]]:
     return {name: (int(f["sample_rate"]), int(f["num_channels"])) for name, f in sounds if "sample_rate" in f}
 
 
+def scalar_columns(schema: pa.Schema) -> tuple[str, ...]:
+    """Columns with one plain value per row, such as a text, a number or a time: no tensors, sounds or lists."""
+    return tuple(field.name for field in schema if _is_scalar(field.type))
+
+
+def _is_scalar(dtype: pa.DataType) -> bool:
+    if pa.types.is_dictionary(dtype):
+        return _is_scalar(dtype.value_type)
+    is_bytes = pa.types.is_binary(dtype) or pa.types.is_large_binary(dtype) or pa.types.is_fixed_size_binary(dtype)
+    return not (is_bytes or pa.types.is_nested(dtype))
+
+
 def has_varying_shape(schema: pa.Schema, tensor: str) -> bool:
     """Whether the shape of `tensor` is stored row by row, in a column of its own."""
     return "shape" not in _metadata(schema.field(tensor))

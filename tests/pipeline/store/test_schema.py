@@ -5,7 +5,15 @@ import json
 import pyarrow as pa
 import pytest
 
-from pipeline.store.schema import conform, content_schema, has_varying_shape, store_schema, tensor_columns
+from pipeline.store.schema import (
+    AUDIO,
+    conform,
+    content_schema,
+    has_varying_shape,
+    scalar_columns,
+    store_schema,
+    tensor_columns,
+)
 from workers.tensor_column import TensorColumn
 
 LATENT = TensorColumn(name="latent_mean", shape=(8, 64), dtype="float16", description="Mean.", unit="")
@@ -34,6 +42,22 @@ def test_varying_shape_is_a_column_of_its_own() -> None:
     assert has_varying_shape(schema, "latent_mean")
     other_bucket = TensorColumn(name="latent_mean", shape=(8, 32), dtype="float16", description="Mean.")
     assert store_schema([other_bucket], NO_METADATA, variable_length=True).equals(schema, check_metadata=True)
+
+
+def test_scalar_columns_are_texts_numbers_and_times() -> None:
+    types = {
+        "caption": pa.string(),
+        "tags": pa.list_(pa.string()),
+        "made": pa.timestamp("us"),
+        "label": pa.dictionary(pa.int32(), pa.string()),
+        "raw": pa.large_binary(),
+        "coded": pa.dictionary(pa.int32(), pa.binary()),
+        "sound": AUDIO,
+    }
+    metadata = pa.schema(list(types.items()))
+    schema = store_schema([LATENT], metadata, variable_length=True)
+    base = ("sample_id", "source", "start_seconds", "duration_seconds", "seed", "microbatch")
+    assert scalar_columns(schema) == (*base, "caption", "made", "label")
 
 
 @pytest.mark.parametrize("name", ["seed", "sample_id", "row_digest", "latent_mean"])
