@@ -89,8 +89,8 @@ class EvaluateJob(Job):
     """What these models compute on; `auto` is a GPU where there is one. Part of the identity: the last bits differ."""
 
     microbatch: Annotated[int, Field(ge=1, le=4096)] | None = 8
-    """Windows of sound that such a model hears at once. Always padded to this many, so a clip's vector never depends on
-    its neighbours; another number may change the last bits, so it is part of the identity."""
+    """Windows of sound that such a model hears at once on a GPU, always filled up to this many, so that a clip's vector
+    never depends on its neighbours; another number may change the last bits, so it is part of the identity."""
 
     allow_few: bool = False
     """Give a `fad` even where there are fewer clips than the embedding has dimensions, and it is far too large."""

@@ -115,15 +115,24 @@ def windows(clip: NDArray[np.float32], length: int) -> Iterator[NDArray[np.float
 def in_rows(
     compute: Callable[[Tensor], Tensor], rows: Tensor, *, device: torch.device, microbatch: int, pieces: Pieces
 ) -> Computed:
-    """Compute rows [n, ...] → [1, n, d] so that none depends on its neighbours: one by one on a CPU."""
+    """Compute rows [n, ...] → [1, n, d] so that none depends on its neighbours.
+
+    On a GPU that takes microbatches filled up to one size. On a CPU each row is computed by itself, so that nothing
+    needs to be filled up, which would cost as much as a row.
+    """
+    on_cpu = device.type == "cpu"
+    size = len(rows) if on_cpu else microbatch
 
     def at_once(piece: Tensor) -> Tensor:
-        if device.type == "cpu":
+        if on_cpu:
             return pieces.map(compute, piece)[None]
         return compute(to_device(piece, device))[None]
 
     with repeatable_inference():
-        return in_microbatches(at_once, rows, size=microbatch)
+        computed = in_microbatches(at_once, rows, size=size)
+    sizes = computed.sizes.clamp(max=microbatch)
+    sizes[computed.sizes == size] = microbatch
+    return Computed(computed.values, sizes)
 
 
 def _resampled(clip: NDArray[np.float32], rate: int, wanted: int) -> NDArray[np.float32]:
