@@ -27,8 +27,8 @@ from workers.models.audiogen.sampling import Sampling
 from workers.models.precision import Precision
 
 _LENGTH_STEP_SECONDS = 0.5
-"""Tokens are made up to the next multiple of it: random lengths share microbatches, at the cost of a quarter of a
-second per clip on average. A token does not depend on those behind it."""
+"""Clips are computed up to the next multiple of it, so that random lengths share microbatches; that costs a quarter of
+a second per clip on average."""
 _TEXT_STEP = 32
 """Texts of up to 32, 64, 128 … tokens are looked at together."""
 
@@ -75,7 +75,7 @@ class _Kind:
     """What clips that are computed together have in common."""
 
     num_frames: int
-    """Up to where tokens are made; what is beyond a clip's end is cut off."""
+    """Of all of them; what is beyond a clip's own end holds no code."""
     first_unknown: int
     text_length: int
     guided: bool
@@ -195,6 +195,7 @@ class AudioGen:
         negatives = self._encode_texts([clip.negative_prompt for clip in clips], kind.text_length)
         known = torch.full((len(clips), self.shape.lm.num_codebooks, kind.num_frames), UNKNOWN)
         for row, clip in enumerate(clips):
+            known[row, :, clip.num_frames :] = self.shape.lm.card  # no code: as if the batch ended with the clip
             if clip.known is not None:
                 known[row, :, : clip.num_frames] = clip.known
         numbers = torch.tensor([[c.temperature, c.top_k, c.top_p, c.guidance_scale] for c in clips]).double()

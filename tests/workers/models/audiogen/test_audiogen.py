@@ -6,6 +6,7 @@ from concurrent.futures import CancelledError
 import pytest
 import torch
 
+from tests.workers.models.audiogen.references import reference, reference_folder
 from workers.models.audiogen.audiogen import AudioGen, Clip
 from workers.models.audiogen.audiogen_spec import AudioGenSpec
 from workers.models.audiogen.generate import UNKNOWN
@@ -35,6 +36,18 @@ def test_a_clip_is_the_same_in_any_company(model: AudioGen) -> None:
             assert torch.equal(again.waveform, made[place].waveform)
     assert [clip.codes.shape[1] for clip in made] == [clip.num_frames for clip in CLIPS]
     assert all(clip.waveform.shape == (1, 320 * clip.codes.shape[1]) for clip in made)
+
+
+@pytest.mark.parametrize("microbatch", [1, 3])
+def test_greedy_clips_equal_audiocrafts(microbatch: int) -> None:
+    """From texts to sound: the codes, whose last ones see that nothing follows, and the waveform within 1e-6."""
+    theirs = reference("A_generate.pt")
+    weights, text_encoder = (str(reference_folder(name)) for name in ("ckpt_A", "t5-small"))
+    spec, _ = AudioGenSpec(weights=weights, text_encoder=text_encoder).resolved()  # type: ignore[arg-type]
+    model = AudioGen(spec, device=torch.device("cpu"), microbatch=microbatch)
+    made = model.generate([Clip(prompt=text, num_frames=40, seed=0, top_k=1) for text in theirs["prompts"]])
+    assert torch.equal(torch.stack([clip.codes for clip in made]), theirs["greedy_alone"])
+    torch.testing.assert_close(made[0].waveform, theirs["greedy_wav_row0"][0], atol=1e-6, rtol=0)
 
 
 def test_sound_is_continued(model: AudioGen) -> None:
