@@ -76,7 +76,9 @@ def list_prompts(spec: PromptsSpec, defaults: BaseModel) -> Listing:
     for name in type(defaults).model_fields:
         if name not in ("duration_seconds", "variations"):
             stored = "prompt_seed" if name == "seed" else name
-            columns[stored] = pa.array([row.settings[name] for row in made], _TYPES[name])
+            # none of a row that cannot be used: where it could be before or can be again, that is a change
+            values = [None if row.error else row.settings[name] for row in made]
+            columns[stored] = pa.array(values, _TYPES[name])
     items = pa.table(columns | {name: table[name] for name in carried})
     order = pc.sort_indices(items["_item"])
     broken = sum(row.error is not None for row in made)
