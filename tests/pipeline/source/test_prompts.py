@@ -112,8 +112,10 @@ def test_prompts_of_any_script_have_names(tmp_path: Path) -> None:
     ("row", "said"),
     [
         (",,", "the prompt is empty"),
+        ("a,1e-300,", "temperature is 1e-300: Input should be greater than or equal to 0.000001"),
+        ("a,,1e-9", "duration_seconds is 1e-09: Input should be greater than or equal to 0.001"),
         ("   ,,", "the prompt is empty"),
-        ("a,-1,", "temperature is -1: Input should be greater than 0"),
+        ("a,-1,", "temperature is -1: Input should be greater than or equal to 0.000001"),
         ("a,,1e9", "duration_seconds is 1000000000: Input should be less than or equal to 600"),
         ("a,warm,", "temperature is 'warm': Input should be a valid number"),
     ],
