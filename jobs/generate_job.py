@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pipeline.inputs import Inputs
     from pipeline.torch_worker import Worker
 
+MIN_SECONDS = 0.001
+"""At least a sample at any rate: less would be a clip without sound."""
 MAX_SECONDS = 600.0
 BUCKET_SECONDS = 0.5
 """Clips whose lengths differ by less than this travel, and are made, together."""
@@ -28,7 +30,7 @@ class PromptSettings(SamplingSpec):
     """All that a row of the table can say of its clips."""
 
     negative_prompt: str = ""
-    duration_seconds: float = Field(default=5.0, gt=0, le=MAX_SECONDS)
+    duration_seconds: float = Field(default=5.0, ge=MIN_SECONDS, le=MAX_SECONDS)
     variations: int = Field(default=1, ge=1, le=1 << 20)
     seed: int | None = Field(default=None, ge=0, lt=2**64)
 
@@ -45,7 +47,7 @@ class GenerateJob(Job):
     model: AudioGenSpec = AudioGenSpec()
     """What makes the sounds."""
 
-    duration_seconds: float = Field(default=5.0, gt=0, le=MAX_SECONDS)
+    duration_seconds: float = Field(default=5.0, ge=MIN_SECONDS, le=MAX_SECONDS)
     """Length of a clip. One that is longer than the model's window is made in windows, each continuing the last."""
 
     variations: int = Field(default=1, ge=1, le=1 << 20)

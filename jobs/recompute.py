@@ -148,6 +148,9 @@ class Remaker:
 
         Such a recording is one unit of unknown length in the plan: where it can be read now, that is said instead.
         """
+        if not self._inputs.decodes:
+            yield from self.make(units, microbatch)  # there are no headers: the plan knows what is wrong with a row
+            return
         broken = units.filter(pc.is_valid(units["_probe_error"]))
         if broken.num_rows:
             probes = self.probe(broken)

@@ -16,19 +16,25 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv
 from pydantic import BaseModel, ValidationError
 
 from pipeline.prompts_spec import PromptsSpec
 from pipeline.source.errors import SourceError
-from pipeline.source.items import RESERVED_COLUMNS
+from pipeline.source.items import RESERVED_COLUMNS, require_columns
 from pipeline.source.listing import Listing
 from pipeline.source.manifest import MANIFEST_EXTENSIONS, read_table
 from workers.files import absolute, check_uri, open_file
 from workers.files.uri import extension_of
 
 NEGATIVE_PROMPT = "negative_prompt"
+SEED = "seed"
 TEXTS = ".txt"
 _SLUG_LENGTH = 40
+_EXACT_BELOW = 2.0**53
+"""Whole numbers below are exact as floats."""
+_NO_NUMBER = frozenset(pa.csv.ConvertOptions().null_values)
+"""What stands for an empty cell in a column of numbers of a CSV file; seeds are read as texts."""
 
 
 def list_prompts(spec: PromptsSpec, defaults: BaseModel) -> Listing:
@@ -55,7 +61,7 @@ def list_prompts(spec: PromptsSpec, defaults: BaseModel) -> Listing:
         raise SourceError(f"source.path: {spec.path!r} has no rows, so there is no prompt")
     carried = _carried(table, spec, type(defaults))
     settings = [name for name in type(defaults).model_fields if name in table.column_names]
-    rows = table.select([spec.prompt_column, *settings]).to_pylist()
+    rows = _plain_rows(table.select([spec.prompt_column, *settings]), spec)
     made = [_Row.of(row.pop(spec.prompt_column), row, defaults) for row in rows]
     names = _names(table, spec, made)
     columns: dict[str, Any] = {
@@ -70,7 +76,9 @@ def list_prompts(spec: PromptsSpec, defaults: BaseModel) -> Listing:
     for name in type(defaults).model_fields:
         if name not in ("duration_seconds", "variations"):
             stored = "prompt_seed" if name == "seed" else name
-            columns[stored] = pa.array([row.settings[name] for row in made], _TYPES[name])
+            # none of a row that cannot be used: where it could be before or can be again, that is a change
+            values = [None if row.error else row.settings[name] for row in made]
+            columns[stored] = pa.array(values, _TYPES[name])
     items = pa.table(columns | {name: table[name] for name in carried})
     order = pc.sort_indices(items["_item"])
     broken = sum(row.error is not None for row in made)
@@ -99,10 +107,13 @@ class _Row:
         """From a row of the table; where its values are not allowed, with the job's, and what is wrong with them."""
         text = "" if prompt is None else str(prompt)
         given = {name: _plain(value) for name, value in overrides.items() if value is not None and value != ""}
-        error = None if text.strip() else "the prompt is empty"
+        if given.get(SEED) in _NO_NUMBER:
+            del given[SEED]
+        error = (None if text.strip() else "the prompt is empty") or _rounded(overrides.get(SEED))
         settings = defaults.model_dump()
         try:
             settings = type(defaults).model_validate(settings | given).model_dump()
+            given = {name: _plain(settings[name]) for name in given}  # 5 and "5" are one setting, and one name
         except ValidationError as problem:
             first = problem.errors(include_url=False)[0]
             name = str(first["loc"][0]) if first["loc"] else "row"
@@ -125,6 +136,30 @@ def _plain(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def _rounded(seed: Any) -> str | None:
+    """What is wrong with a seed that came as a float too large to be exact: in the file it may be another one."""
+    if isinstance(seed, float) and abs(seed) >= _EXACT_BELOW:
+        return f"seed is {seed:.17g} as a floating-point number, which may be rounded: write it as a text"
+    return None
+
+
+def _plain_rows(table: pa.Table, spec: PromptsSpec) -> list[dict[str, Any]]:
+    """The rows as Python has them.
+
+    Raises:
+        SourceError: the prompts are of a type that is no text, or some text is not Unicode.
+    """
+    kind = table[spec.prompt_column].type
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        raise SourceError(f"{spec.path}: column {spec.prompt_column!r} is {kind}; prompts are texts")
+    try:
+        rows: list[dict[str, Any]] = table.to_pylist()
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{spec.path}: a text is not valid UTF-8 ({error})") from error
+    return rows
+
+
 def _read(spec: PromptsSpec) -> pa.Table:
     extension = extension_of(spec.path)
     if extension == TEXTS:
@@ -134,10 +169,10 @@ def _read(spec: PromptsSpec) -> pa.Table:
     if extension not in MANIFEST_EXTENSIONS:
         known = ", ".join(sorted({*MANIFEST_EXTENSIONS, TEXTS}))
         raise SourceError(f"source.path: {spec.path!r} is no table of prompts; give one of {known}")
-    table = read_table(spec.path, texts=[spec.prompt_column, NEGATIVE_PROMPT, *filter(None, [spec.id_column])])
-    for name in filter(None, (spec.prompt_column, spec.id_column, *(spec.columns or ()))):
-        if name not in table.column_names:
-            raise SourceError(f"{spec.path}: no column {name!r}; it has {', '.join(table.column_names) or 'none'}")
+    # as numbers, seeds beyond 63 bits would be rounded
+    texts = [spec.prompt_column, NEGATIVE_PROMPT, SEED, *filter(None, [spec.id_column])]
+    table = read_table(spec.path, texts=texts)
+    require_columns(table.schema, (spec.prompt_column, spec.id_column, *(spec.columns or ())), spec.path)
     return table
 
 

@@ -149,6 +149,25 @@ def test_a_changed_table_makes_just_what_is_new(tmp_path: Path) -> None:
     assert codes[0]["c"] != codes[1]["c"]
 
 
+def test_a_row_that_turns_bad_loses_its_clip_and_gets_it_back(tmp_path: Path) -> None:
+    """Though the settings that it falls back to are those that its clip was made by."""
+    own, output = tmp_path / "p.csv", tmp_path / "sounds"
+    found = []
+    for top_k in ("", "-5", ""):
+        own.write_text(f"id,prompt,top_k\n1,a,{top_k}\n2,b,3\n")
+        summary = generate(own, output, source={"path": own, "id_column": "id"})
+        found.append((summary.num_new, sorted(rows_of(LatentStore(output))), read_quarantine(str(output)).num_rows))
+    assert found == [(2, ["1#0", "2#0"], 0), (0, ["2#0"], 1), (1, ["1#0", "2#0"], 0)]
+
+
+def test_replay_of_a_bad_row_says_what_is_wrong_with_it(made: tuple[Summary, LatentStore]) -> None:
+    path = made[1].path
+    (bad,) = (row["sample_id"] for row in read_quarantine(path).to_pylist() if row["stage"] == "probe")
+    replay = replay_unit(path, bad)
+    assert replay.equal
+    assert replay.failure == replay.quarantined_reason == "probe: the prompt is empty"
+
+
 def test_gates_give_verdicts(tmp_path: Path) -> None:
     table = tmp_path / "p.txt"
     table.write_text("a\nb\n")

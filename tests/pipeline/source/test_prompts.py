@@ -66,6 +66,41 @@ def test_names_follow_the_row_alone(tmp_path: Path) -> None:
     assert other[0]["_item"] not in names
 
 
+def test_a_neighbour_that_is_no_number_renames_nobody(tmp_path: Path) -> None:
+    """One text in a column of numbers makes the whole column texts."""
+    before = listed(tmp_path / "a.csv", "prompt,top_k,temperature\nrain,5,0.50\n")
+    after = listed(tmp_path / "b.csv", "prompt,top_k,temperature\nrain,5,0.50\nwind,many,hot\n")
+    assert after[0] == before[0] | {"_path": after[0]["_path"]}
+    assert after[1]["_error"] is not None
+
+
+def test_seeds_are_what_the_file_says(tmp_path: Path) -> None:
+    """All 64 bits of them; where a reader has rounded one, the row says so instead of taking another seed."""
+    text = f"prompt,seed\na,{2**64 - 1}\nb,{10**19 + 1}\nc,7.0\nd,NaN\ne,\n"
+    assert [row["prompt_seed"] for row in listed(tmp_path / "p.csv", text)] == [2**64 - 1, 10**19 + 1, 7, None, None]
+    (rounded,) = listed(tmp_path / "p.jsonl", f'{{"prompt": "a", "seed": {10**19 + 1}}}\n')
+    assert rounded["_error"] == "seed is 1e+19 as a floating-point number, which may be rounded: write it as a text"
+    (exact,) = listed(tmp_path / "q.jsonl", f'{{"prompt": "a", "seed": "{10**19 + 1}"}}\n')
+    assert (exact["prompt_seed"], exact["_error"]) == (10**19 + 1, None)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "said"),
+    [
+        (pa.array([["a"], ["b"]]), "'prompt' is list<element: string>; prompts are texts"),
+        (pa.array([b"a", b"b"]), "'prompt' is binary; prompts are texts"),
+        (
+            pa.StringArray.from_buffers(1, pa.py_buffer(b"\0\0\0\0\1\0\0\0"), pa.py_buffer(b"\xff")),
+            "a text is not valid UTF-8",
+        ),
+    ],
+)
+def test_prompts_that_are_no_texts_cost_the_table(tmp_path: Path, prompts: pa.Array, said: str) -> None:
+    pq.write_table(pa.table({"prompt": prompts}), tmp_path / "p.parquet")
+    with pytest.raises(SourceError, match=said):
+        listed(tmp_path / "p.parquet")
+
+
 def test_prompts_of_any_script_have_names(tmp_path: Path) -> None:
     rows = listed(tmp_path / "p.txt", "雨が屋根に降る\nسيارة\nÜber die Brücke\n🐕\n" + "long " * 2000)
     assert len({row["_item"] for row in rows}) == 5
@@ -77,8 +112,10 @@ def test_prompts_of_any_script_have_names(tmp_path: Path) -> None:
     ("row", "said"),
     [
         (",,", "the prompt is empty"),
+        ("a,1e-300,", "temperature is 1e-300: Input should be greater than or equal to 0.000001"),
+        ("a,,1e-9", "duration_seconds is 1e-09: Input should be greater than or equal to 0.001"),
         ("   ,,", "the prompt is empty"),
-        ("a,-1,", "temperature is -1: Input should be greater than 0"),
+        ("a,-1,", "temperature is -1: Input should be greater than or equal to 0.000001"),
         ("a,,1e9", "duration_seconds is 1000000000: Input should be less than or equal to 600"),
         ("a,warm,", "temperature is 'warm': Input should be a valid number"),
     ],
@@ -101,6 +138,7 @@ def test_what_is_wrong_with_a_row_costs_that_row(tmp_path: Path, row: str, said:
         ("p.csv", "prompt,sample_id\na,1\n", {}, "column 'sample_id' has a name that the store uses"),
         ("p.wav", "prompt\na\n", {}, "is no table of prompts; give one of"),
         ("none.csv", "", {}, "cannot read the prompts"),
+        ("p.csv", "prompt,top_k,top_k\na,1,2\n", {}, "column 'top_k' stands there more than once"),
     ],
 )
 def test_what_costs_the_table(tmp_path: Path, name: str, text: str, settings: dict[str, str], said: str) -> None:

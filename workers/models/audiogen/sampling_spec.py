@@ -8,8 +8,8 @@ from workers.spec import Spec
 class SamplingSpec(Spec):
     """Settings of one clip; a column of the same name overrides one for its row."""
 
-    temperature: float = Field(default=1.0, gt=0, le=100)
-    """Logits are divided by it: below 1 the likely becomes likelier."""
+    temperature: float = Field(default=1.0, ge=1e-6, le=100)
+    """Logits are divided by it, in float32: below 1 the likely becomes likelier. `top_k: 1` is greedy."""
 
     top_k: int = Field(default=250, ge=0, le=1 << 20)
     """Choose among that many of the likeliest tokens; 0 chooses among all, 1 always takes the likeliest (greedy)."""
