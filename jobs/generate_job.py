@@ -119,6 +119,7 @@ class GenerateJob(Job):
 
         if self.precision == "auto":
             raise ValueError("precision is still auto; call resolved() first")
+        self.model.check_text_encoder()
         worker = GenerateWorkerSpec(
             model=self.model,
             gate=self.gate,

@@ -28,6 +28,9 @@ NOT_CONTENT = {
 """Fields of the content half that do not decide content themselves: where files lie (the plan compares recordings, the
 facts hold the digest of weights), and a name for values that are spelt out beside it."""
 
+COUNTS = frozenset({"variations"})
+"""Fields that only say how many units there are, which the plan knows: more of them go into the same store."""
+
 ADDED = {"source": {"duration_column", "audio_column", "member_extension"}}
 """Fields that specs did not have from the start. Unset, they are left out, so that older stores keep their identity."""
 
@@ -46,7 +49,8 @@ def identity(job: Job, facts: dict[str, str]) -> str:
         job: a resolved job.
         facts: of its `Work`.
     """
-    content = {name: value for name, value in job.content().items() if name not in ADDED_ABOVE or value is not None}
+    given = {name: value for name, value in job.content().items() if name not in COUNTS}
+    content = {name: value for name, value in given.items() if name not in ADDED_ABOVE or value is not None}
     for name, fields in NOT_CONTENT.items():
         if isinstance(content.get(name), dict):
             unset = {key for key in ADDED.get(name, ()) if content[name].get(key) is None}

@@ -18,6 +18,10 @@ SILENT_DBFS = -60.0
 STRETCH_SECONDS = 0.02
 
 
+class NonFiniteError(ArithmeticError):
+    """A model's numbers overflowed, or were none."""
+
+
 class GenerateWorker:
     """Holds an AudioGen on one device.
 
@@ -47,7 +51,7 @@ class GenerateWorker:
 
         Returns:
             The columns of `spec.outputs`, and `microbatch` int32 [n], the clips computed at once. `errors`
-            has a `PromptError` for each row that cannot be made, None for the others; columns are zeros there.
+            has an exception for each row that cannot be made, None for the others; its columns mean nothing.
 
         Raises:
             NoMemoryError: Not even one clip fits into the device's memory.
@@ -58,9 +62,12 @@ class GenerateWorker:
     def _make(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         hop = self.model.shape.codec.hop_length
         clips = _clips(batch, [-(-samples // hop) for samples in batch["num_samples"].tolist()])
-        errors = [self.model.complaint(clip) for clip in clips]
+        errors: list[Exception | None] = [self.model.complaint(clip) for clip in clips]
         good = [row for row, error in enumerate(errors) if error is None]
         made = self.model.generate([clips[row] for row in good]) if good else []
+        for row, clip in zip(good, made, strict=True):
+            if not clip.is_finite:
+                errors[row] = NonFiniteError("the language model's numbers are not finite: its weights may be damaged")
         columns = self._columns(made, batch["num_samples"][good], int(batch["bucket_samples"]))
         spread = {name: _spread(values, good, len(clips)) for name, values in columns.items()}
         spread["microbatch"] = spread["microbatch"].clamp(min=1)

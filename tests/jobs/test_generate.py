@@ -168,6 +168,25 @@ def test_replay_of_a_bad_row_says_what_is_wrong_with_it(made: tuple[Summary, Lat
     assert replay.failure == replay.quarantined_reason == "probe: the prompt is empty"
 
 
+def test_more_variations_go_into_the_same_store(tmp_path: Path) -> None:
+    table = tmp_path / "p.txt"
+    table.write_text("a\nb\n")
+    first = generate(table, tmp_path / "sounds")
+    more = generate(table, tmp_path / "sounds", variations=3)
+    assert (first.num_new, more.num_new, more.num_kept) == (2, 4, 2)
+    at_once = generate(table, tmp_path / "at-once", variations=3)
+    assert at_once.manifest.content_digest == more.manifest.content_digest
+
+
+def test_a_text_encoder_of_another_width_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    table = tmp_path / "p.txt"
+    table.write_text("a\n")
+    other = {"text_encoder": {"weights": "random", "random_dim": 48}, "weights": "random"}
+    with pytest.raises(ValueError, match="gives states of width 48, and random takes 32"):
+        generate(table, tmp_path / "sounds", model=other)
+    assert not (tmp_path / "sounds").exists()
+
+
 def test_gates_give_verdicts(tmp_path: Path) -> None:
     table = tmp_path / "p.txt"
     table.write_text("a\nb\n")

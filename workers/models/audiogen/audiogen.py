@@ -64,6 +64,8 @@ class MadeClip:
     """int64 [K, num_frames]."""
     waveform: Tensor
     """float32 [C, num_frames · hop], as the codec gives it: it may go beyond ±1."""
+    is_finite: bool
+    """Whether the language model's numbers were; else the codes mean nothing."""
     microbatch: int
     """Clips that were computed at once: fewer than the model's where memory ran out."""
     seconds: float
@@ -206,12 +208,15 @@ class AudioGen:
 
         began = perf_counter()
         computed = in_microbatches(compute, *texts, *negatives, known, numbers, seeds, size=self.microbatch)
-        codes = [row[:, : clip.num_frames] for row, clip in zip(computed.values[0], clips, strict=True)]
+        finite = (computed.values[0] != UNKNOWN).all(2).all(1).tolist()
+        ends = [clip.num_frames for clip in clips]
+        codes = [row[:, :end].clamp(min=0) for row, end in zip(computed.values[0], ends, strict=True)]
         waveforms = self._decode(codes)
         seconds = (perf_counter() - began) / len(clips)
-        rows = zip(codes, waveforms, computed.sizes.tolist(), strict=True)
+        rows = zip(codes, waveforms, finite, computed.sizes.tolist(), strict=True)
         return [
-            MadeClip(codes=row, waveform=waveform, microbatch=size, seconds=seconds) for row, waveform, size in rows
+            MadeClip(codes=row, waveform=waveform, is_finite=is_finite, microbatch=size, seconds=seconds)
+            for row, waveform, is_finite, size in rows
         ]
 
     def _codes(

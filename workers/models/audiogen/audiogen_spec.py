@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from workers.models.audiogen.shape import AudioGenShape
 from workers.models.audiogen.sizes import Size, shape_of
-from workers.models.audiogen.text_encoder_spec import TextEncoderSpec, hub_id_of
+from workers.models.audiogen.text_encoder_spec import TextEncoderSpec, hub_id_of, t5_config
 from workers.models.checkpoint import find_folder, hub_commit
 from workers.spec import PathText, Spec
 
@@ -123,6 +123,27 @@ class AudioGenSpec(Spec):
             codec=self.codec,
             codec_revision=self.codec_revision,
         )
+
+    def check_text_encoder(self) -> None:
+        """Refuse a text encoder that the language model was not trained with; no weights are loaded.
+
+        Raises:
+            ValueError: Its states have another width, there is no tokenizer, or the spec is not resolved.
+        """
+        if self.text_encoder is None:
+            raise ValueError("text_encoder is still null; call resolved() first")
+        shape, width = self.shape(), int(t5_config(self.text_encoder.config())["d_model"])
+        if width != shape.lm.text_dim:
+            raise ValueError(
+                f"the text encoder {self.text_encoder.weights} gives states of width {width}, and {self.weights} takes"
+                f" {shape.lm.text_dim}: give the one that it was trained with ({shape.text_encoder})"
+            )
+        checkpoint = self.text_encoder.checkpoint()
+        if checkpoint is not None and not checkpoint.companions:
+            raise ValueError(
+                f"no tokenizer in {checkpoint.folder}: expected tokenizer.json or spiece.model beside config.json, as"
+                " save_pretrained of the tokenizer writes them"
+            )
 
     def _its_text_encoder(self) -> TextEncoderSpec:
         files = self.files()

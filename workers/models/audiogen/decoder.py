@@ -58,6 +58,11 @@ class Decoder:
         self._scale = head**-0.5
         self._offsets = torch.arange(model.spec.num_codebooks, device=model.embeddings.device) * (model.spec.card + 1)
 
+    @property
+    def num_rows(self) -> int:
+        """Of hidden states: the clips, and again the clips where they are guided."""
+        return self._rows
+
     def start(self, texts: Texts, num_steps: int) -> None:
         """Begin a new batch.
 

@@ -82,14 +82,14 @@ def generate_codes(
         on_step: Called before each step; what it raises ends the generation.
 
     Returns:
-        int64 [B, K, frames] on the CPU.
+        int64 [B, K, frames] on the CPU; UNKNOWN everywhere for a clip whose numbers were not finite.
     """
     device, spec = texts.values.device, decoder.spec
     _, books, frames = known.shape
     uniforms = torch.from_numpy(np.stack([unit_uniforms(seed, frames, books) for seed in seeds])).transpose(1, 2)
     sampling = sampling.to(device)
     sampler, guidance = Sampler(sampling, spec.card), sampling.guidance[:, None]
-    codes = known.clone()
+    codes, checksum = known.clone(), torch.zeros(decoder.num_rows, device=device)
     for seen in windows(frames, window=window, stride=stride):
         piece = codes[..., seen.start : seen.stop]
         unknown = (piece == UNKNOWN).any(1).any(0)
@@ -103,10 +103,12 @@ def generate_codes(
         for step in range(begin, end):
             if on_step is not None:
                 on_step()
+            checksum += hidden.sum(1)  # what is not finite stays so
             drawn = sampler(decoder.logits(hidden, guidance), numbers[..., step])
             place = sequence[..., step]
             place.copy_(drawn.where(place == UNKNOWN, place))
             if step + 1 < end:
                 hidden = decoder.step(place)
         codes[..., seen.start : seen.stop] = to_codes(sequence, spec.delays).cpu()
-    return codes
+    finite = checksum.isfinite().view(-1, len(codes)).all(0).cpu()
+    return codes.where(finite[:, None, None], UNKNOWN)

@@ -99,6 +99,18 @@ def test_sampled_codes_do_not_depend_on_neighbours_place_and_length() -> None:
     assert torch.equal(codes([0, 1, 2], 20), made[..., :20])
 
 
+@torch.inference_mode()
+def test_a_clip_whose_numbers_are_not_finite_has_no_codes() -> None:
+    """Its neighbours have theirs; and one whose weights are broken has none at all."""
+    model, texts = tiny_lm(), texts_of(SPEC, [4, 2])
+    decoder = Decoder(PackedLm(model, rows=4), num_clips=2, guided=True)
+    whole = generate_codes(decoder, texts, unknown(2, 9), sampling=sampling_of(2), seeds=[1, 2], **WINDOW)
+    texts.values[1, 0, 0] = float("nan")
+    made = generate_codes(decoder, texts, unknown(2, 9), sampling=sampling_of(2), seeds=[1, 2], **WINDOW)
+    assert torch.equal(made[0], whole[0])
+    assert (made[1] == UNKNOWN).all()
+
+
 def test_generation_can_be_ended_between_steps() -> None:
     steps = []
 
