@@ -26,7 +26,7 @@ from benchmarks.report import Row, machine, print_table
 from workers.device import repeatable_inference
 from workers.models.audiogen.audiogen_spec import AudioGenSpec
 from workers.models.audiogen.codec import Codec
-from workers.models.audiogen.decoder import Decoder, Texts
+from workers.models.audiogen.decoder import Texts
 from workers.models.audiogen.generate import UNKNOWN, generate_codes
 from workers.models.audiogen.language_model import LanguageModel
 from workers.models.audiogen.load_audiogen import load_weights
@@ -91,7 +91,7 @@ def ours(folder: Path, model: Any, batch: int, frames: int) -> Callable[[bool], 
     shape = checkpoint.shape
     state = {name: tensor.float() for name, tensor in checkpoint.lm_state.items()}
     packed = PackedLm(LanguageModel.from_state(shape.lm, state), rows=2 * batch)
-    decoder, codec = Decoder(packed, num_clips=batch, guided=True), Codec(shape, checkpoint.codec_state)
+    codec = Codec(shape, checkpoint.codec_state)
     encoder = model.text_encoder
 
     def run(sampled: bool) -> torch.Tensor:
@@ -99,9 +99,10 @@ def ours(folder: Path, model: Any, batch: int, frames: int) -> Callable[[bool], 
             hidden = encoder(input_ids=token_ids(batch)).last_hidden_state
             mask = torch.ones(hidden.shape[:2], dtype=torch.bool)
             codes = generate_codes(
-                decoder,
+                packed,
                 Texts(values=packed.conditioning(hidden, mask), mask=mask),
                 torch.full((batch, CODEBOOKS, frames), UNKNOWN),
+                guided=True,
                 sampling=Sampling(
                     temperature=torch.ones(batch),
                     top_k=torch.full((batch,), TOP_K if sampled else 1),

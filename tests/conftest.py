@@ -4,7 +4,9 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 import soundfile
@@ -55,6 +57,15 @@ def write_clips(folder: Path, count: int, *, seed: int = 0) -> Path:
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of twelve short recordings and their captions.csv. Read only."""
     return write_clips(tmp_path_factory.mktemp("clips"), 12)
+
+
+@pytest.fixture
+def memory() -> Iterator[Any]:
+    """A file system in memory, emptied afterwards."""
+    filesystem = fsspec.filesystem("memory", skip_instance_cache=True)
+    yield filesystem
+    filesystem.store.clear()
+    filesystem.pseudo_dirs[:] = [""]
 
 
 @pytest.fixture

@@ -196,6 +196,7 @@ def test_others_read_the_index(prompted: Path, tmp_path: Path) -> None:
     assert {seed for _, seed in found} == set(frame["seed"].tolist())
 
 
+@pytest.mark.usefixtures("memory")
 def test_an_object_store_gets_the_same(prompted: Path, tmp_path: Path) -> None:
     options: dict[str, Any] = {"name": "{category}/{prompt}?-{variation}", "only": ["category=weather"]}
     export_store(str(prompted), str(tmp_path), **options)

@@ -1,7 +1,6 @@
 """A store's files at URIs; what takes a real server is in `tests/object_store`."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +9,6 @@ import pytest
 
 from pipeline.store import LatentStore, location
 from pipeline.store.remote_bytes import RemoteBytes, merge_ranges
-
-
-@pytest.fixture
-def memory() -> Iterator[Any]:
-    """A file system in memory, emptied afterwards."""
-    filesystem = fsspec.filesystem("memory", skip_instance_cache=True)
-    yield filesystem
-    filesystem.store.clear()
-    filesystem.pseudo_dirs[:] = [""]
 
 
 def test_files_of_a_store(memory: Any) -> None:

@@ -1,6 +1,5 @@
 """Recordings inside archives and tables and at URIs: the same samples as from a file of their own."""
 
-from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
 
@@ -44,15 +43,6 @@ def table(recordings: dict[str, Path], tmp_path_factory: pytest.TempPathFactory)
     kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     pq.write_table(pa.table({"a.u:dio": pa.array(cells, kind), "n": range(len(cells))}), path, row_group_size=3)
     return path, {name: row_member(("a.u:dio", "bytes"), i // 3, i % 3) for i, name in enumerate(recordings)}
-
-
-@pytest.fixture
-def memory() -> Iterator[fsspec.AbstractFileSystem]:
-    """The file system in memory that fsspec has in memory, emptied afterwards."""
-    filesystem = fsspec.filesystem("memory", skip_instance_cache=True)
-    yield filesystem
-    filesystem.store.clear()
-    filesystem.pseudo_dirs[:] = [""]
 
 
 def assert_same(path: Path, other: str, member: str | None) -> None:

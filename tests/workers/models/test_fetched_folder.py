@@ -1,8 +1,6 @@
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import pytest
 
 from workers.models.audio_vae import AudioVAE
@@ -11,14 +9,9 @@ from workers.models.fetched_folder import fetch_folder
 from workers.models.weights import weights_digest
 
 
-@pytest.fixture
-def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A file system in memory, and a cache of the test's own."""
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    filesystem = fsspec.filesystem("memory", skip_instance_cache=True)
-    yield filesystem
-    filesystem.store.clear()
-    filesystem.pseudo_dirs[:] = [""]
 
 
 def put(memory: Any, folder: str, files: dict[str, bytes]) -> None:

@@ -18,7 +18,7 @@ from workers.device import repeatable_inference
 from workers.microbatch import in_microbatches
 from workers.models.audiogen.audiogen_spec import AudioGenSpec
 from workers.models.audiogen.codec import Codec
-from workers.models.audiogen.decoder import Decoder, Texts
+from workers.models.audiogen.decoder import Texts
 from workers.models.audiogen.generate import UNKNOWN, count_steps, generate_codes
 from workers.models.audiogen.language_model import LanguageModel
 from workers.models.audiogen.load_audiogen import load_text_encoder, load_weights
@@ -114,7 +114,6 @@ class AudioGen:
         }
         self.turn = threading.Lock()
         """Held by whoever generates, where several threads may."""
-        self._decoders: dict[tuple[int, bool, bool], Decoder] = {}
 
     @property
     def supports_continuation(self) -> bool:
@@ -242,9 +241,10 @@ class AudioGen:
         away, away_places = conditioning(negative_hidden, negative_mask) if kind.negative else (None, None)
         temperature, top_k, top_p, guidance = numbers.unbind(1)
         return generate_codes(
-            self._decoder(len(known), guided=kind.guided, negative=kind.negative),
+            self._lm,
             Texts(values=values, mask=places, negative_values=away, negative_mask=away_places),
             known,
+            guided=kind.guided,
             sampling=Sampling(
                 temperature=temperature.where(temperature > 0, 1.0).float(),
                 top_k=top_k.long(),
@@ -276,9 +276,3 @@ class AudioGen:
         mask = torch.nn.functional.pad(encoded.mask.cpu(), (0, more))
         rows = [distinct.index(text) for text in texts]
         return hidden[rows], mask[rows]
-
-    def _decoder(self, num_clips: int, *, guided: bool, negative: bool) -> Decoder:
-        key = (num_clips, guided, negative)
-        if key not in self._decoders:
-            self._decoders[key] = Decoder(self._lm, num_clips=num_clips, guided=guided, negative=negative)
-        return self._decoders[key]

@@ -40,39 +40,26 @@ class Texts:
 
 
 class Decoder:
-    """Makes logits step by step for batches of one size.
+    """Makes logits step by step for one batch, whose keys and values it holds.
 
     Args:
         model: The language model.
-        num_clips: Clips of a batch.
+        texts: Of the clips.
+        num_steps: Steps that will come at most.
         guided: Whether the clips are guided away from their null text or negative prompt.
-        negative: Whether there are negative prompts.
     """
 
-    def __init__(self, model: PackedLm, *, num_clips: int, guided: bool, negative: bool = False) -> None:
-        self.spec, self._model = model.spec, model
-        self._clips, self._rows = num_clips, num_clips * (2 if guided else 1)
-        self._guided = guided
-        self._text_rows = self._rows if guided and (negative or model.null_text_counts) else num_clips
-        head = model.spec.dim // model.spec.num_heads
-        self._scale = head**-0.5
-        self._offsets = torch.arange(model.spec.num_codebooks, device=model.embeddings.device) * (model.spec.card + 1)
-
-    @property
-    def num_rows(self) -> int:
-        """Of hidden states: the clips, and again the clips where they are guided."""
-        return self._rows
-
-    def start(self, texts: Texts, num_steps: int) -> None:
-        """Begin a new batch.
-
-        Args:
-            texts: Of its clips.
-            num_steps: Steps that will come at most.
-        """
-        spec, table = self.spec, self._model.embeddings
-        length = -(-num_steps // _LENGTH_STEP) * _LENGTH_STEP
+    def __init__(self, model: PackedLm, texts: Texts, num_steps: int, *, guided: bool) -> None:
+        self.spec, self._model, self._guided = model.spec, model, guided
+        spec, table = model.spec, model.embeddings
+        self._clips = len(texts.values)
+        self._rows = self._clips * (2 if guided else 1)
+        everywhere = guided and (texts.negative_values is not None or model.null_text_counts)
+        self._text_rows = self._rows if everywhere else self._clips
         head = spec.dim // spec.num_heads
+        self._scale = head**-0.5
+        self._offsets = torch.arange(spec.num_codebooks, device=table.device) * (spec.card + 1)
+        length = -(-num_steps // _LENGTH_STEP) * _LENGTH_STEP
         shape = (spec.num_layers, 2, self._rows, spec.num_heads, length, head)
         self._cache = torch.zeros(shape, dtype=table.dtype, device=table.device)
         self._hidden_steps = table.new_full((1, 1, length), float("-inf"))

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from workers.models.audiogen.decoder import Decoder, Texts
 from workers.models.audiogen.delays import first_step, num_steps, to_codes, to_sequence
+from workers.models.audiogen.packed_lm import PackedLm
 from workers.models.audiogen.sampling import Sampler, Sampling, unit_uniforms
 
 UNKNOWN = -1
@@ -58,10 +59,11 @@ def count_steps(num_frames: int, first_unknown: int, delays: Sequence[int], *, w
 
 
 def generate_codes(
-    decoder: Decoder,
+    model: PackedLm,
     texts: Texts,
     known: Tensor,
     *,
+    guided: bool,
     sampling: Sampling,
     seeds: Sequence[int],
     window: int,
@@ -71,10 +73,11 @@ def generate_codes(
     """Make the codes of a batch that are not known.
 
     Args:
-        decoder: For this many clips.
-        texts: Of the clips, on the decoder's device.
+        model: The language model.
+        texts: Of the clips, on the model's device.
         known: int64 [B, K, frames] on the CPU, UNKNOWN where a code is to be made; the first frame with one is the
             same in every clip.
+        guided: Whether the clips are guided away from their null text or negative prompt.
         sampling: How tokens are chosen, a row for each clip.
         seeds: Of the clips' random numbers.
         window: Frames that the model sees at most.
@@ -84,12 +87,12 @@ def generate_codes(
     Returns:
         int64 [B, K, frames] on the CPU; UNKNOWN everywhere for a clip whose numbers were not finite.
     """
-    device, spec = texts.values.device, decoder.spec
+    device, spec = texts.values.device, model.spec
     _, books, frames = known.shape
     uniforms = torch.from_numpy(np.stack([unit_uniforms(seed, frames, books) for seed in seeds])).transpose(1, 2)
     sampling = sampling.to(device)
     sampler, guidance = Sampler(sampling, spec.card), sampling.guidance[:, None]
-    codes, checksum = known.clone(), torch.zeros(decoder.num_rows, device=device)
+    codes, checksum = known.clone(), torch.zeros(len(known) * (2 if guided else 1), device=device)
     for seen in windows(frames, window=window, stride=stride):
         piece = codes[..., seen.start : seen.stop]
         unknown = (piece == UNKNOWN).any(1).any(0)
@@ -98,7 +101,7 @@ def generate_codes(
         sequence = to_sequence(piece, spec.delays, spec.card).to(device)
         numbers = to_sequence(uniforms[..., seen.start : seen.stop], spec.delays, 0).to(device)
         begin, end = first_step(int(unknown.nonzero()[0]), spec.delays), sequence.shape[-1]
-        decoder.start(texts, end - 1)
+        decoder = Decoder(model, texts, end - 1, guided=guided)
         hidden = decoder.prefill(sequence[..., :begin])
         for step in range(begin, end):
             if on_step is not None:

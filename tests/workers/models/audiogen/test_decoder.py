@@ -4,9 +4,8 @@ import pytest
 import torch
 
 from tests.workers.models.audiogen.tiny_lm import BIASED, SPEC, all_logits, texts_of, tiny_lm
-from workers.models.audiogen.decoder import Decoder, Texts
+from workers.models.audiogen.decoder import Texts
 from workers.models.audiogen.lm_spec import LmSpec
-from workers.models.audiogen.packed_lm import PackedLm
 
 LENGTHS = [5, 1, 0, 3]
 
@@ -22,12 +21,12 @@ def sequences(spec: LmSpec, num_clips: int, num_steps: int) -> torch.Tensor:
 def test_steps_equal_the_whole_sequence(biased: frozenset[str], prefilled: int) -> None:
     """Over more steps than attention spans at first, with guidance, within 1e-4 of logits of about 10."""
     model, texts, sequence = tiny_lm(biased=biased), texts_of(SPEC, LENGTHS), sequences(SPEC, 4, 70)
-    made = all_logits(Decoder(PackedLm(model, rows=8), num_clips=4, guided=True), texts, sequence, prefilled)
+    made = all_logits(model, texts, sequence, prefilled)
     text = model(sequence, texts.values, texts.mask)
     null = model(sequence, torch.zeros_like(texts.values), torch.zeros_like(texts.mask))
     expected = (null + 3.0 * (text - null))[:, :, prefilled - 1 :]
     torch.testing.assert_close(made, expected, atol=1e-4, rtol=0)
-    alone = all_logits(Decoder(PackedLm(model, rows=4), num_clips=4, guided=False), texts, sequence, prefilled)
+    alone = all_logits(model, texts, sequence, prefilled, guided=False)
     torch.testing.assert_close(alone, text[:, :, prefilled - 1 :], atol=1e-4, rtol=0)
 
 
@@ -36,7 +35,7 @@ def test_a_negative_prompt_takes_the_place_of_the_null_text() -> None:
     model, sequence = tiny_lm(), sequences(SPEC, 4, 9)
     texts, negative = texts_of(SPEC, LENGTHS), texts_of(SPEC, [2, 5, 4, 0], seed=4)
     both = Texts(values=texts.values, mask=texts.mask, negative_values=negative.values, negative_mask=negative.mask)
-    made = all_logits(Decoder(PackedLm(model, rows=8), num_clips=4, guided=True, negative=True), both, sequence, 2)
+    made = all_logits(model, both, sequence, 2)
     text, away = (model(sequence, part.values, part.mask) for part in (texts, negative))
     torch.testing.assert_close(made, (away + 3.0 * (text - away))[:, :, 1:], atol=1e-4, rtol=0)
 
@@ -47,8 +46,7 @@ def test_bits_do_not_depend_on_neighbours_and_place(dim: int) -> None:
     """Small products and those that oneDNN computes."""
     spec = SPEC.model_copy(update={"dim": dim, "ffn_dim": 4 * dim})
     model, texts, sequence = tiny_lm(spec), texts_of(spec, [*LENGTHS, 2]), sequences(spec, 5, 40)
-    decoder = Decoder(PackedLm(model, rows=10), num_clips=5, guided=True)
-    made = all_logits(decoder, texts, sequence, 3)
+    made = all_logits(model, texts, sequence, 3)
     for order in ([4, 2, 0, 1, 3], [2, 2, 2, 2, 2]):
         moved = Texts(values=texts.values[order], mask=texts.mask[order])
-        assert torch.equal(all_logits(decoder, moved, sequence[order], 3), made[order])
+        assert torch.equal(all_logits(model, moved, sequence[order], 3), made[order])

@@ -9,7 +9,7 @@ from torch import Tensor
 from tests.workers.models.audiogen.references import reference, reference_folder
 from tests.workers.models.audiogen.tiny_lm import SPEC, sampling_of, texts_of, tiny_lm
 from workers.models.audiogen.audiocraft_checkpoint import read_audiocraft_checkpoint
-from workers.models.audiogen.decoder import Decoder, Texts
+from workers.models.audiogen.decoder import Texts
 from workers.models.audiogen.generate import UNKNOWN, generate_codes, windows
 from workers.models.audiogen.language_model import LanguageModel
 from workers.models.audiogen.packed_lm import PackedLm
@@ -35,9 +35,10 @@ def test_greedy_codes_equal_audiocrafts(reference_lm: tuple[LanguageModel, Texts
     """Of three texts of different lengths at once: each as audiocraft makes it alone."""
     lm, texts = reference_lm
     made = generate_codes(
-        Decoder(PackedLm(lm, rows=6), num_clips=3, guided=True),
+        PackedLm(lm, rows=6),
         texts,
         unknown(3, 40, 4),
+        guided=True,
         sampling=sampling_of(3, top_k=1),
         seeds=[0, 0, 0],
         window=150,
@@ -56,9 +57,10 @@ def test_continuation_and_extension_equal_audiocrafts(
     known = unknown(1, frames, 4)
     known[..., :prompt] = theirs["continuation_prompt"][..., :prompt]
     made = generate_codes(
-        Decoder(PackedLm(lm, rows=2), num_clips=1, guided=True),
+        PackedLm(lm, rows=2),
         Texts(values=texts.values[:1], mask=texts.mask[:1]),
         known,
+        guided=True,
         sampling=sampling_of(1, top_k=1),
         seeds=[0],
         window=150,
@@ -70,12 +72,12 @@ def test_continuation_and_extension_equal_audiocrafts(
 @torch.inference_mode()
 def test_what_is_given_is_kept_and_the_rest_is_made() -> None:
     """A beginning, a hole and frames behind it, over several windows."""
-    decoder = Decoder(PackedLm(tiny_lm(), rows=4), num_clips=2, guided=True)
+    packed = PackedLm(tiny_lm(), rows=4)
     known = torch.randint(0, SPEC.card, (2, SPEC.num_codebooks, 47))
     known[..., 6:11] = UNKNOWN
     known[1, :, 30:] = UNKNOWN
     made = generate_codes(
-        decoder, texts_of(SPEC, [4, 2]), known, sampling=sampling_of(2, top_k=9), seeds=[1, 2], **WINDOW
+        packed, texts_of(SPEC, [4, 2]), known, guided=True, sampling=sampling_of(2, top_k=9), seeds=[1, 2], **WINDOW
     )
     assert torch.equal(made[known != UNKNOWN], known[known != UNKNOWN])
     assert made.min() >= 0
@@ -84,13 +86,15 @@ def test_what_is_given_is_kept_and_the_rest_is_made() -> None:
 
 @torch.inference_mode()
 def test_sampled_codes_do_not_depend_on_neighbours_place_and_length() -> None:
-    decoder, texts = Decoder(PackedLm(tiny_lm(), rows=6), num_clips=3, guided=True), texts_of(SPEC, [4, 2, 7])
+    packed, texts = PackedLm(tiny_lm(), rows=6), texts_of(SPEC, [4, 2, 7])
 
     def codes(order: list[int], num_frames: int) -> Tensor:
         moved = Texts(values=texts.values[order], mask=texts.mask[order])
         sampling = sampling_of(3, top_k=9, temperature=1.3)
         known = unknown(3, num_frames)
-        return generate_codes(decoder, moved, known, sampling=sampling, seeds=[9 + one for one in order], **WINDOW)
+        return generate_codes(
+            packed, moved, known, guided=True, sampling=sampling, seeds=[9 + one for one in order], **WINDOW
+        )
 
     made = codes([0, 1, 2], 33)
     assert len({tuple(row.flatten().tolist()) for row in made}) == 3
@@ -103,10 +107,10 @@ def test_sampled_codes_do_not_depend_on_neighbours_place_and_length() -> None:
 def test_a_clip_whose_numbers_are_not_finite_has_no_codes() -> None:
     """Its neighbours have theirs; and one whose weights are broken has none at all."""
     model, texts = tiny_lm(), texts_of(SPEC, [4, 2])
-    decoder = Decoder(PackedLm(model, rows=4), num_clips=2, guided=True)
-    whole = generate_codes(decoder, texts, unknown(2, 9), sampling=sampling_of(2), seeds=[1, 2], **WINDOW)
+    packed = PackedLm(model, rows=4)
+    whole = generate_codes(packed, texts, unknown(2, 9), guided=True, sampling=sampling_of(2), seeds=[1, 2], **WINDOW)
     texts.values[1, 0, 0] = float("nan")
-    made = generate_codes(decoder, texts, unknown(2, 9), sampling=sampling_of(2), seeds=[1, 2], **WINDOW)
+    made = generate_codes(packed, texts, unknown(2, 9), guided=True, sampling=sampling_of(2), seeds=[1, 2], **WINDOW)
     assert torch.equal(made[0], whole[0])
     assert (made[1] == UNKNOWN).all()
 
@@ -121,9 +125,10 @@ def test_generation_can_be_ended_between_steps() -> None:
 
     with torch.inference_mode(), pytest.raises(InterruptedError, match="enough"):
         generate_codes(
-            Decoder(PackedLm(tiny_lm(), rows=1), num_clips=1, guided=False),
+            PackedLm(tiny_lm(), rows=1),
             texts_of(SPEC, [1]),
             unknown(1, 10),
+            guided=True,
             sampling=sampling_of(1),
             seeds=[0],
             on_step=stop,

@@ -6,6 +6,7 @@ from torch import Tensor
 from workers.models.audiogen.decoder import Decoder, Texts
 from workers.models.audiogen.language_model import LanguageModel
 from workers.models.audiogen.lm_spec import LmSpec
+from workers.models.audiogen.packed_lm import PackedLm
 from workers.models.audiogen.sampling import Sampling
 
 SPEC = LmSpec(dim=24, num_layers=2, num_heads=3, ffn_dim=40, card=30, delays=(0, 2, 1), text_dim=10)
@@ -40,10 +41,11 @@ def sampling_of(
     )
 
 
-def all_logits(decoder: Decoder, texts: Texts, sequence: Tensor, prefilled: int, guidance: float = 3.0) -> Tensor:
-    """Logits after each step from the last of the prefilled ones on, [B, K, steps, card]."""
-    scale = torch.full((len(sequence), 1), guidance)
-    decoder.start(texts, sequence.shape[-1])
+def all_logits(model: LanguageModel, texts: Texts, sequence: Tensor, prefilled: int, *, guided: bool = True) -> Tensor:
+    """Logits after each step from the last of the prefilled ones on, guided by 3, [B, K, steps, card]."""
+    scale = torch.full((len(sequence), 1), 3.0)
+    packed = PackedLm(model, rows=len(sequence) * (2 if guided else 1))
+    decoder = Decoder(packed, texts, sequence.shape[-1], guided=guided)
     first = decoder.logits(decoder.prefill(sequence[..., :prefilled]), scale)
     steps = range(prefilled, sequence.shape[-1])
     return torch.stack([first, *(decoder.logits(decoder.step(sequence[..., step]), scale) for step in steps)], dim=2)
