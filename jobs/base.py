@@ -11,7 +11,7 @@ from jobs.limit_spec import LimitSpec
 from pipeline.placement_spec import PlacementSpec
 from pipeline.segment_spec import SegmentSpec
 from workers.audio.decode_spec import DecodeSpec
-from workers.device_kind import DeviceKind
+from workers.device_kind import DeviceKind, RequestedDevice
 from workers.files import absolute, is_writable, scheme_of
 from workers.spec import PathText, Spec
 
@@ -125,6 +125,28 @@ class Job(Spec):
     def content(self) -> dict[str, Any]:
         """The half of the spec that decides content, as plain JSON values."""
         return self.model_dump(mode="json", exclude=set(RUNNING_FIELDS))
+
+
+def decided_device(device: RequestedDevice) -> DeviceKind:
+    """The device of a resolved job.
+
+    Raises:
+        ValueError: it is not resolved.
+    """
+    if device == "auto":
+        raise ValueError("device is still auto; call resolved() first")
+    return device
+
+
+def decide_device(requested: RequestedDevice, num_gpus: float) -> DeviceKind:
+    """The device that a job will run on.
+
+    Raises:
+        ValueError: it asks for a GPU and there is none.
+    """
+    if requested == "cuda" and num_gpus <= 0:
+        raise ValueError("device: cuda is asked for, and torch finds no GPU here; set device: cpu, or look for it")
+    return "cuda" if num_gpus > 0 and requested != "cpu" else "cpu"
 
 
 def output_path(path: str) -> str:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from jobs.base import Findings, Job, Work, output_path
+from jobs.base import Findings, Job, Work, decide_device, decided_device, output_path
 from jobs.recordings import absolute_source
 from jobs.spec_error import SpecError, as_spec_error
 from pipeline.segment_spec import SegmentSpec
@@ -121,9 +121,7 @@ class EvaluateJob(Job):
         Raises:
             ValueError: it is not resolved.
         """
-        if self.device == "auto":
-            raise ValueError("device is still auto; call resolved() first")
-        return self.device or "cpu"
+        return "cpu" if self.device is None else decided_device(self.device)
 
     def resolved(self, num_gpus: float) -> tuple[Self, tuple[str, ...]]:
         """Decides what paths mean, which files the weights are, and the device; leaves out what no metric needs."""
@@ -148,10 +146,8 @@ class EvaluateJob(Job):
                     f" nothing above {self.sample_rate // 2:,} Hz; sample_rate: {rate} would let it",
                 )
         job = job.model_copy(update=models)
-        if models and job.device in (None, "auto"):
-            job = job.model_copy(update={"device": "cuda" if num_gpus > 0 else "cpu"})
-        if job.device == "cuda" and num_gpus <= 0:
-            raise ValueError("device: cuda is asked for, and torch finds no GPU here; set device: cpu, or look for it")
+        if models:
+            job = job.model_copy(update={"device": decide_device(job.device or "auto", num_gpus)})
         return job, notes
 
     def models(self) -> dict[str, HearingSpec]:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field
 
-from jobs.base import Job, Work, output_path
+from jobs.base import Job, Work, decide_device, decided_device, output_path
 from pipeline.prompts_spec import PromptsSpec
 from pipeline.segment_spec import SegmentSpec
 from workers.audio.decode_spec import DecodeSpec
@@ -79,15 +79,11 @@ class GenerateJob(Job):
         Raises:
             ValueError: It is not resolved.
         """
-        if self.device == "auto":
-            raise ValueError("device is still auto; call resolved() first")
-        return self.device
+        return decided_device(self.device)
 
     def resolved(self, num_gpus: float) -> tuple[Self, tuple[str, ...]]:
         """Decides the device, the precision and which files the weights are."""
-        if self.device == "cuda" and num_gpus <= 0:
-            raise ValueError("device: cuda is asked for, and torch finds no GPU here; set device: cpu, or look for it")
-        device: DeviceKind = "cuda" if num_gpus > 0 and self.device != "cpu" else "cpu"
+        device = decide_device(self.device, num_gpus)
         precision, reason = resolve_precision(self.precision, device)
         model, notes = self.model.resolved()
         if self.precision == "auto":

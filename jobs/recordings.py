@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field
 
-from jobs.base import Job, Work, output_path
+from jobs.base import Job, Work, decide_device, decided_device, output_path
 from pipeline.segment_spec import SegmentSpec
 from pipeline.source_spec import SourceSpec
 from workers.audio.decode_spec import ChannelPolicy, DecodeSpec, ResampleQuality
@@ -64,9 +64,7 @@ class RecordingsJob(Job):
         Raises:
             ValueError: it is not resolved.
         """
-        if self.device == "auto":
-            raise ValueError("device is still auto; call resolved() first")
-        return self.device
+        return decided_device(self.device)
 
     def resolved(self, num_gpus: float) -> tuple[Self, tuple[str, ...]]:
         """This job with all that it left to the machine decided, and a sentence for each decision.
@@ -77,9 +75,7 @@ class RecordingsJob(Job):
         Raises:
             ValueError: it asks for a GPU and there is none.
         """
-        if self.device == "cuda" and num_gpus <= 0:
-            raise ValueError("device: cuda is asked for, and torch finds no GPU here; set device: cpu, or look for it")
-        device: DeviceKind = "cuda" if num_gpus > 0 and self.device != "cpu" else "cpu"
+        device = decide_device(self.device, num_gpus)
         source = absolute_source(self.source)
         return self.model_copy(update={"device": device, "source": source, "output": output_path(self.output)}), ()
 

@@ -1,4 +1,4 @@
-"""Waveforms → tensors: the model stage, run as actors that each hold one worker."""
+"""Waveforms or prompts → what the store keeps of them: the model stage, run as actors that each hold one worker."""
 
 import functools
 from collections.abc import Callable, Mapping

@@ -124,26 +124,39 @@ class AudioGenSpec(Spec):
             codec_revision=self.codec_revision,
         )
 
-    def check_text_encoder(self) -> None:
-        """Refuse a text encoder that the language model was not trained with; no weights are loaded.
+    def resolved_text_encoder(self) -> TextEncoderSpec:
+        """The text encoder of a resolved spec.
 
         Raises:
-            ValueError: Its states have another width, there is no tokenizer, or the spec is not resolved.
+            ValueError: The spec is not resolved.
         """
         if self.text_encoder is None:
             raise ValueError("text_encoder is still null; call resolved() first")
-        shape, width = self.shape(), int(t5_config(self.text_encoder.config())["d_model"])
+        return self.text_encoder
+
+    def check_text_width(self, width: int) -> None:
+        """Refuse a text encoder whose states are not as wide as those that the language model was trained on.
+
+        Raises:
+            ValueError: They are not.
+        """
+        shape = self.shape()
         if width != shape.lm.text_dim:
             raise ValueError(
-                f"the text encoder {self.text_encoder.weights} gives states of width {width}, and {self.weights} takes"
-                f" {shape.lm.text_dim}: give the one that it was trained with ({shape.text_encoder})"
+                f"the text encoder {self.resolved_text_encoder().weights} gives states of width {width}, and "
+                f"{self.weights} takes {shape.lm.text_dim}: give the one that it was trained with "
+                f"({shape.text_encoder})"
             )
-        checkpoint = self.text_encoder.checkpoint()
-        if checkpoint is not None and not checkpoint.companions:
-            raise ValueError(
-                f"no tokenizer in {checkpoint.folder}: expected tokenizer.json or spiece.model beside config.json, as"
-                " save_pretrained of the tokenizer writes them"
-            )
+
+    def check_text_encoder(self) -> None:
+        """Look at the text encoder of a resolved spec without loading its weights.
+
+        Raises:
+            ValueError: As `check_text_width`, or there is no tokenizer.
+        """
+        encoder = self.resolved_text_encoder()
+        self.check_text_width(int(t5_config(encoder.config())["d_model"]))
+        encoder.check_tokenizer()
 
     def _its_text_encoder(self) -> TextEncoderSpec:
         files = self.files()

@@ -38,14 +38,8 @@ def load_text_encoder(spec: AudioGenSpec) -> TextEncoder:
         ValueError: The spec is not resolved; the encoder's files are missing or damaged; or its states are not as wide
             as those that the language model was trained on.
     """
-    if spec.text_encoder is None:
-        raise ValueError("text_encoder is still null; call resolved() first")
-    encoder, shape = TextEncoder(spec.text_encoder), spec.shape()
-    if encoder.text_dim != shape.lm.text_dim:
-        raise ValueError(
-            f"the text encoder {spec.text_encoder.weights} gives states of width {encoder.text_dim}, and "
-            f"{spec.weights} takes {shape.lm.text_dim}: give the one that it was trained with ({shape.text_encoder})"
-        )
+    encoder = TextEncoder(spec.resolved_text_encoder())
+    spec.check_text_width(encoder.text_dim)
     return encoder
 
 

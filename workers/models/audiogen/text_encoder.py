@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from workers.models.audiogen.tensors import read_tensors
-from workers.models.audiogen.text_encoder_spec import TextEncoderSpec, t5_config
+from workers.models.audiogen.text_encoder_spec import TextEncoderSpec, require_tokenizer, t5_config
 from workers.models.checkpoint import Checkpoint
 from workers.models.pieces import Pieces
 from workers.models.seeded_init import initialise
@@ -130,11 +130,7 @@ def _load(checkpoint: Checkpoint) -> Any:
 def _load_tokenizer(checkpoint: Checkpoint) -> Any:
     import transformers
 
-    if not checkpoint.companions:
-        raise ValueError(
-            f"no tokenizer in {checkpoint.folder}: expected tokenizer.json or spiece.model beside config.json, as "
-            "save_pretrained of the tokenizer writes them"
-        )
+    require_tokenizer(checkpoint)
     try:
         return transformers.AutoTokenizer.from_pretrained(checkpoint.folder, local_files_only=True)
     except (OSError, ValueError, TypeError, KeyError) as error:

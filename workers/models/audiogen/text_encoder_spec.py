@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from workers.models.checkpoint import Checkpoint
 from workers.models.published_spec import PublishedSpec
 from workers.spec import PathText
 
@@ -60,6 +61,29 @@ class TextEncoderSpec(PublishedSpec):
         """As `PublishedSpec` says."""
         config = super().config()
         return {**config, "d_model": self.random_dim} if self.weights == "random" else config
+
+    def check_tokenizer(self) -> None:
+        """Refuse a model without one.
+
+        Raises:
+            ValueError: There is none beside it, or the model itself cannot be found.
+        """
+        checkpoint = self.checkpoint()
+        if checkpoint is not None:
+            require_tokenizer(checkpoint)
+
+
+def require_tokenizer(checkpoint: Checkpoint) -> None:
+    """Refuse files without a tokenizer.
+
+    Raises:
+        ValueError: There is none beside the model.
+    """
+    if not checkpoint.companions:
+        raise ValueError(
+            f"no tokenizer in {checkpoint.folder}: expected tokenizer.json or spiece.model beside config.json, as "
+            "save_pretrained of the tokenizer writes them"
+        )
 
 
 def t5_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
