@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Literal
 
 from jobs.base import Work
 from jobs.recordings import RecordingsJob
+from workers.audio.mel_spec import MelSpec
 from workers.mel_worker_spec import MelWorkerSpec
 
 if TYPE_CHECKING:
@@ -16,10 +17,13 @@ class MelJob(RecordingsJob):
     kind: Literal["mel"] = "mel"
     """Log-mel spectrograms."""
 
+    mel: MelSpec = MelSpec()
+    """The front end."""
+
     def work(self) -> Work:
         """The front end alone."""
         worker = MelWorkerSpec(mel=self.mel, microbatch=self.microbatch, device=self.device_kind, dtype=self.dtype)
-        return self.work_of(worker, _load, alignment_samples=worker.alignment_samples)
+        return self.work_of(worker, _load, alignment_samples=worker.alignment_samples, min_samples=self.mel.min_samples)
 
 
 def _load(spec: MelWorkerSpec) -> "Worker":

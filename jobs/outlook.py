@@ -89,7 +89,7 @@ def _outlook(prepared: Prepared, warnings: list[str]) -> Outlook:
     return Outlook(
         store=store,
         num_items=prepared.num_items,
-        items="files" if prepared.job.inputs().decodes else "prompts",
+        items=prepared.job.inputs().noun,
         ignored=prepared.ignored,
         num_units=plan.num_rows,
         num_stored=done.num_stored(plan),

@@ -44,7 +44,7 @@ class RecordingsJob(Job):
     audio: AudioSpec = AudioSpec()
     """How files are decoded."""
 
-    mel: MelSpec = MelSpec()
+    mel: MelSpec | None = MelSpec()
     """The front end."""
 
     microbatch: Annotated[int, Field(ge=2, le=4096)] = 8
@@ -56,6 +56,17 @@ class RecordingsJob(Job):
 
     device: RequestedDevice = "auto"
     """What the model computes on; `auto` is a GPU where there is one. Part of the identity: the last bits differ."""
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the waveforms that recordings are decoded to, in Hz.
+
+        Raises:
+            ValueError: the job is not resolved.
+        """
+        if self.mel is None:
+            raise ValueError("mel is null, and nothing else says what rate to decode to")
+        return self.mel.sample_rate
 
     @property
     def device_kind(self) -> DeviceKind:
@@ -85,16 +96,17 @@ class RecordingsJob(Job):
         load_worker: "Callable[[Any], Worker]",
         *,
         alignment_samples: int,
+        min_samples: int,
         facts: dict[str, str] | None = None,
     ) -> Work:
-        """What a worker that begins with `mel` is given, as `Work` says."""
+        """What a worker of waveforms is given, as `Work` says."""
         return Work(
             segment=self.segment,
-            decode=DecodeSpec(sample_rate=self.mel.sample_rate, **self.audio.model_dump()),
+            decode=DecodeSpec(sample_rate=self.sample_rate, **self.audio.model_dump()),
             worker=worker,
             load_worker=load_worker,
             alignment_samples=alignment_samples,
-            min_samples=self.mel.min_samples,
+            min_samples=min_samples,
             variable_length=self.segment.tail == "keep" or self.audio.channels == "keep",
             facts=facts or {},
         )

@@ -232,8 +232,8 @@ def _recordings(plan: Plan | None, job: Job | None) -> Recordings | None:
     names: tuple[str, ...]
     if isinstance(job, EvaluateJob):
         names, rate = (ORIGINAL, "candidate"), job.sample_rate
-    elif isinstance(job, RecordingsJob):
-        names, rate = (ORIGINAL,), job.mel.sample_rate
+    elif isinstance(job, RecordingsJob) and job.inputs().decodes:
+        names, rate = (ORIGINAL,), job.sample_rate
     else:
         return None
     return Recordings(plan, job.inputs(), names=names, sample_rate=rate, limits=job.limits.of_decoding)

@@ -37,6 +37,11 @@ class Inputs(Protocol):
     """One kind of input; a job says which in `Job.inputs`."""
 
     @property
+    def noun(self) -> str:
+        """What several items are called."""
+        ...
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Columns of the plan that say where an item lies."""
         ...
@@ -91,6 +96,11 @@ class Recordings:
     """Recordings of one source, each of which is cut into units."""
 
     source: SourceSpec
+
+    @property
+    def noun(self) -> str:
+        """As `Inputs` says."""
+        return "files"
 
     @property
     def columns(self) -> tuple[str, ...]:

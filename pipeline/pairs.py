@@ -51,6 +51,11 @@ class Pairs:
     """Column of the references that says what a candidate should sound like."""
 
     @property
+    def noun(self) -> str:
+        """As `Inputs` says."""
+        return "pairs"
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """As `Inputs` says."""
         return ("_path", "_member", *PAIR_COLUMNS, *(SIDE_COLUMNS if self.alone else ()))

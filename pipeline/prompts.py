@@ -29,6 +29,11 @@ class Prompts:
     """What a row is made by where it does not say otherwise; see `list_prompts`."""
 
     @property
+    def noun(self) -> str:
+        """As `Inputs` says."""
+        return "prompts"
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """As `Inputs` says."""
         return ("_path", "_member")

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,33 @@ def tiny_autoencoder_kl(tmp_path_factory: pytest.TempPathFactory) -> Callable[..
             )
         folder = tmp_path_factory.mktemp("autoencoder_kl")
         model.to(dtype).save_pretrained(folder / "vae" if in_pipeline else folder, **save_options)
+        return folder
+
+    return save
+
+
+@pytest.fixture(scope="session")
+def tiny_oobleck(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Writes small random AutoencoderOobleck folders: 8 kHz, 80 samples per latent step, stereo unless said."""
+    import torch
+    from diffusers import AutoencoderOobleck
+
+    def save(*, dtype: torch.dtype = torch.float32, seed: int = 0, **config: Any) -> Path:
+        settings: dict[str, Any] = {
+            "encoder_hidden_size": 16,
+            "downsampling_ratios": [2, 5, 8],
+            "channel_multiples": [1, 2, 4],
+            "decoder_channels": 16,
+            "decoder_input_channels": 8,
+            "audio_channels": 2,
+            "sampling_rate": 8_000,
+        }
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            torch.manual_seed(seed)
+            model = AutoencoderOobleck(**settings | config)
+        folder = tmp_path_factory.mktemp("oobleck")
+        model.to(dtype).save_pretrained(folder)
         return folder
 
     return save

@@ -57,11 +57,12 @@ class EncodeWorker:
         return {column.name: rows.reshape(-1, *column.shape) for column, rows in named} | {"microbatch": latents.sizes}
 
     def _latents(self, waveform: Tensor, num_samples: Tensor, seeds: Tensor) -> Tensor:
-        """The columns of one microbatch [size, C, T], as [columns, size, C, ...]."""
-        lengths = to_device(num_samples, self.device)
-        mel = mel_spectrogram(to_device(waveform, self.device), self.spec.mel, lengths)
-        mean, logvar = self.vae.encode_with_distribution(mel.flatten(0, 1))  # each channel is a signal of its own
+        """The columns of one microbatch [size, C, T], as [columns, size, values]."""
+        signal = to_device(waveform, self.device)
+        if self.spec.mel is not None:  # each channel is a signal of its own
+            signal = mel_spectrogram(signal, self.spec.mel, to_device(num_samples, self.device)).flatten(0, 1)
+        mean, logvar = self.vae.encode_with_distribution(signal)
         if self.spec.latent == "sample":
             mean = posterior_sample(mean, logvar, seeds)
         columns = [mean, logvar] if self.spec.latent == "moments" else [mean]
-        return torch.stack([column.contiguous() for column in columns]).view(-1, *mel.shape[:2], *mean.shape[1:])
+        return torch.stack([column.contiguous() for column in columns]).view(len(columns), len(waveform), -1)

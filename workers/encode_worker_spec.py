@@ -1,14 +1,20 @@
 """Settings of the encode worker."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from workers.audio.mel_spec import MelSpec
 from workers.device_kind import RequestedDevice
 from workers.mel_worker_spec import StoredDtype
 from workers.models.precision import Precision
-from workers.models.vae_spec import VaeSpec
+from workers.models.vae_spec import (
+    VaeSpec,
+    check_front_end,
+    latent_shape,
+    step_samples,
+    unit_latent_shape,
+)
 from workers.spec import Spec
 from workers.tensor_column import TensorColumn
 
@@ -27,8 +33,8 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
 class EncodeWorkerSpec(Spec):
     """Waveforms in, VAE latents out."""
 
-    mel: MelSpec = MelSpec()
-    """The front end."""
+    mel: MelSpec | None = MelSpec()
+    """The front end; null where the VAE takes waveforms."""
 
     model: VaeSpec
     """The VAE."""
@@ -46,19 +52,24 @@ class EncodeWorkerSpec(Spec):
     """Where to compute; `auto` is the GPU where there is one."""
 
     channels: Annotated[int, Field(ge=1, le=64)] = 1
-    """Audio channels of every unit; each is encoded as a mono signal of its own."""
+    """Audio channels of every unit; a VAE of mels encodes each as a mono signal of its own."""
 
     dtype: StoredDtype = "float16"
     """How the store keeps the values."""
 
+    @model_validator(mode="after")
+    def _check_front_end(self) -> Self:
+        check_front_end(self.model, self.mel)
+        return self
+
     @property
     def alignment_samples(self) -> int:
-        """A unit's samples must be a multiple of this: the hop times the frames per latent step.
+        """A unit's samples must be a multiple of this: those of a latent step.
 
         Raises:
             ValueError: The model's config cannot be read.
         """
-        return self.mel.hop_length * self.model.time_downsample_factor
+        return step_samples(self.model, self.mel)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -73,14 +84,14 @@ class EncodeWorkerSpec(Spec):
         """
         if channels != self.channels:
             raise ValueError(f"the spec says {self.channels} channels, a unit has {channels}")
-        shape = self.model.latent_shape(self.mel.n_mels, self.mel.num_frames(num_samples))
+        shape = unit_latent_shape(self.model, self.mel, num_samples, channels)
         return tuple(
             TensorColumn(
                 name=name,
-                shape=shape if channels == 1 else (channels, *shape),
+                shape=shape,
                 dtype=self.dtype,
                 description=_DESCRIPTIONS[name],
-                channel_axis=-len(shape),
+                channel_axis=-len(latent_shape(self.model, self.mel, num_samples)),
             )
             for name in self.columns
         )

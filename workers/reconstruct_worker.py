@@ -1,31 +1,25 @@
 """Waveforms to mels, perhaps through a VAE, and back to waveforms."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from math import nan
-from time import perf_counter
 
 import torch
 from torch import Tensor
 
-from workers.audio.griffin_lim import griffin_lim
-from workers.audio.inverse_mel import magnitude_from_mel
 from workers.audio.mel import mel_spectrogram, set_level
-from workers.audio.stft_spec import StftSpec
-from workers.device import repeatable_inference, resolve_device
+from workers.audio.mel_spec import MelSpec
+from workers.device import repeatable_inference
 from workers.metrics.pair import Pair
 from workers.metrics.waveform import correlation, snr_db
 from workers.microbatch import in_microbatches
-from workers.models.load_vae import load_vae
-from workers.models.posterior import posterior_sample
-from workers.models.vocoder import Vocoder
-from workers.reconstruct_worker_spec import NEED_VOCODER, Method, ReconstructWorkerSpec
+from workers.reconstruct_worker_spec import ReconstructWorkerSpec
+from workers.resynthesis import Resynthesis, seconds_column, sound_columns
 from workers.transfer import to_device
 from workers.waveform_batch import check_waveform_batch
 
 
 class ReconstructWorker:
-    """Holds a VAE and a vocoder on one device and reconstructs in microbatches of a fixed shape.
+    """Reconstructs recordings in microbatches of a fixed shape, on one device.
 
     A row's sound has the same bits in whatever batch, position and company it comes, on a given device.
 
@@ -38,13 +32,7 @@ class ReconstructWorker:
 
     def __init__(self, spec: ReconstructWorkerSpec) -> None:
         self.spec = spec
-        self.device = resolve_device(spec.device)
-        self.vae = load_vae(spec.model, device=self.device, precision=spec.precision) if spec.model else None
-        self.vocoder: Vocoder | None = None
-        if spec.vocoder and NEED_VOCODER & set(spec.methods):
-            self.vocoder = Vocoder(spec.vocoder).to(self.device, getattr(torch, spec.precision))
-        self._stft = StftSpec.of_mel(spec.mel)
-        self._seconds = dict.fromkeys(spec.methods, 0.0)
+        self._resynthesis = Resynthesis(spec)
 
     def __call__(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Reconstruct any number of rows.
@@ -63,73 +51,38 @@ class ReconstructWorker:
         """
         check_waveform_batch(batch)
         waveform, num_samples = batch["waveform"], batch["num_samples"]
-        self._seconds = dict.fromkeys(self.spec.methods, 0.0)
+        self._resynthesis.restart_clock()
         with repeatable_inference():
             made = in_microbatches(self._sounds, waveform, num_samples, batch["seed"], size=self.spec.microbatch)
-        columns = {"microbatch": made.sizes, **_quietened("original", waveform)}
+        columns = {"microbatch": made.sizes, **sound_columns("original", waveform)}
         inside = torch.arange(waveform.shape[2]) < num_samples[:, None, None]
         for method, sounds in zip(self.spec.methods, made.values * inside, strict=True):
-            columns |= _quietened(method, sounds)
-            numbers = _numbers(waveform, sounds, num_samples, self.spec.mel.sample_rate)
+            columns |= sound_columns(method, sounds)
+            numbers = _numbers(waveform, sounds, num_samples, self.spec.sample_rate)
             columns[f"{method}_snr_db"], columns[f"{method}_correlation"] = numbers
-            seconds = self._seconds[method] / len(waveform)
-            columns[f"{method}_seconds"] = torch.full((len(waveform),), seconds, dtype=torch.float64)
+            columns[f"{method}_seconds"] = seconds_column(self._resynthesis.seconds[method], len(waveform))
         return columns
 
     def _sounds(self, waveform: Tensor, num_samples: Tensor, seeds: Tensor) -> Tensor:
         """One microbatch [size, C, T] by all methods, float32 [methods, size, C, T]."""
-        waveform, lengths = to_device(waveform, self.device), to_device(num_samples, self.device)
-        mel = mel_spectrogram(waveform, self.spec.mel, lengths).flatten(0, 1)  # each channel is a signal of its own
-        if self.vae is not None:
-            mean, logvar = self.vae.encode_with_distribution(mel)
-            latent = posterior_sample(mean, logvar, seeds) if self.spec.latent == "sample" else mean
-            mel = self.vae.decode(latent)
-        channels = torch.arange(waveform.shape[1])
-        row_seeds = (seeds[:, None] + channels).flatten()
-        sounds = torch.stack([self._sound(method, mel, row_seeds, waveform.shape[-1]) for method in self.spec.methods])
-        return sounds.view(-1, *waveform.shape) / self._gain(waveform, lengths)
-
-    def _sound(self, method: Method, mel: Tensor, seeds: Tensor, num_samples: int) -> Tensor:
-        """Mels [rows, n_mels, frames] to waveforms float32 [rows, T] by one method."""
-        with self._timed(method):
-            spoken = None
-            if self.vocoder is not None and method in NEED_VOCODER:
-                spoken = torch.nn.functional.pad(self.vocoder(mel), (0, num_samples))[:, :num_samples]
-                if method == "vocoder":
-                    return spoken
-            return griffin_lim(
-                magnitude_from_mel(mel, self.spec.mel),
-                self._stft,
-                self.spec.griffin_lim,
-                num_samples=num_samples,
-                seeds=[seed % 2**64 for seed in seeds.tolist()] if spoken is None else None,
-                start_waveform=spoken,
-            )
-
-    def _gain(self, waveform: Tensor, lengths: Tensor) -> Tensor:
-        """By how much the front end raised each clip of a microbatch, float32 [size, 1, 1]; 1 for a silent one."""
-        wide = waveform.double()
-        before = set_level(wide, self.spec.mel.model_copy(update={"peak": None, "loudness_lufs": None}), lengths)
-        after = set_level(wide, self.spec.mel, lengths)
-        peaks = [clips.abs().amax(dim=(1, 2), keepdim=True) for clips in (after, before)]
-        return torch.where(peaks[1] > 0, peaks[0] / peaks[1], 1.0).float()
-
-    @contextmanager
-    def _timed(self, method: Method) -> Iterator[None]:
-        began = self._now()
-        yield
-        self._seconds[method] += self._now() - began
-
-    def _now(self) -> float:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        return perf_counter()
+        device, mel = self._resynthesis.device, self.spec.mel
+        signal, lengths = to_device(waveform, device), to_device(num_samples, device)
+        gain = None if mel is None else _gain(signal, mel, lengths)
+        if mel is not None:
+            signal = mel_spectrogram(signal, mel, lengths).flatten(0, 1)  # each channel is a signal of its own
+        signal = self._resynthesis.through_vae(signal, seeds)
+        _, channels, samples = waveform.shape
+        sounds = self._resynthesis.sounds(signal, seeds, channels=channels, num_samples=samples)
+        return sounds if gain is None else sounds / gain
 
 
-def _quietened(name: str, sounds: Tensor) -> dict[str, Tensor]:
-    """Sounds float32 [n, C, T] whose peak is at most 1, and what it was: FLAC holds no more, and clipping clicks."""
-    peak = sounds.abs().amax(dim=(1, 2))
-    return {name: sounds / peak.clamp(min=1.0)[:, None, None], f"{name}_peak": peak.double()}
+def _gain(waveform: Tensor, mel: MelSpec, lengths: Tensor) -> Tensor:
+    """By how much the front end raised each clip of a microbatch, float32 [size, 1, 1]; 1 for a silent one."""
+    wide = waveform.double()
+    before = set_level(wide, mel.model_copy(update={"peak": None, "loudness_lufs": None}), lengths)
+    after = set_level(wide, mel, lengths)
+    peaks = [clips.abs().amax(dim=(1, 2), keepdim=True) for clips in (after, before)]
+    return torch.where(peaks[1] > 0, peaks[0] / peaks[1], 1.0).float()
 
 
 def _numbers(original: Tensor, sounds: Tensor, num_samples: Tensor, sample_rate: int) -> Tensor:

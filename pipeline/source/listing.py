@@ -95,7 +95,7 @@ def _list(spec: SourceSpec) -> Listing:
             if extension_of(spec.path) != TABLE or not is_audio_table(spec):
                 _refuse_settings(spec, "a manifest", {"path_column", "id_column", "columns", "duration_column"})
                 return Listing(items=from_manifest(spec))
-        elif _may_be_folder(spec.path) and is_store(spec.path):
+        elif may_be_folder(spec.path) and is_store(spec.path):
             _refuse_settings(spec, "a store", {"columns", "duration_column", "audio_column"})
             items, notes = from_store(spec)
             return Listing(items=_sorted(items), notes=notes)
@@ -147,7 +147,7 @@ def _find(spec: SourceSpec) -> _Found:
         return _Found(files=match_files(path), folder=absolute(fixed_folder(path)), scanned=False)
     if _is_file(path):
         return _Found(files=[absolute(path)], folder=common_folder([absolute(path)]), scanned=False)
-    if _may_be_folder(path):
+    if may_be_folder(path):
         files = scan_folder(absolute(path))
         if files or not is_uri(path):
             return _Found(files=files, folder=absolute(path), scanned=True)
@@ -167,7 +167,7 @@ def _is_pattern_here(path: str) -> bool:
     return not (_is_file(path) if is_uri(path) else os.path.exists(path))
 
 
-def _may_be_folder(path: str) -> bool:
+def may_be_folder(path: str) -> bool:
     """Whether a path can be listed, as far as that can be told without listing it."""
     return scheme_of(path) not in WEB and not is_pattern(path) if is_uri(path) else os.path.isdir(path)
 

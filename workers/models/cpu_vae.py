@@ -19,11 +19,11 @@ class CpuVae:
         self._vae = vae
         self._pieces = Pieces(rows_at_once)
 
-    def encode_with_distribution(self, mel: Tensor) -> tuple[Tensor, Tensor]:
-        """Mels [B, n_mels, frames] to mean and log-variance, float32 [B, ...] each, not scaled."""
-        moments = self._pieces.map(lambda rows: torch.stack(self._vae.encode_with_distribution(rows), 1), mel)
+    def encode_with_distribution(self, signal: Tensor) -> tuple[Tensor, Tensor]:
+        """Mels or waveforms [B, ...] to mean and log-variance, float32 [B, ...] each, not scaled."""
+        moments = self._pieces.map(lambda rows: torch.stack(self._vae.encode_with_distribution(rows), 1), signal)
         return moments[:, 0], moments[:, 1]
 
     def decode(self, latent: Tensor) -> Tensor:
-        """Latents [B, ...], not scaled, to mels, float32 [B, n_mels, frames]."""
+        """Latents [B, ...], not scaled, to mels or waveforms, float32 [B, ...]."""
         return self._pieces.map(self._vae.decode, latent)

@@ -1,13 +1,10 @@
 """VAEs in the diffusers format, as encoders and decoders of mels."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
-from workers.models.checkpoint import Checkpoint
+from workers.models.diffusers_model import load_diffusers_model
 from workers.models.diffusers_vae_spec import AUDIOLDM2_CONFIG, DiffusersVaeSpec, check_picture
-from workers.models.seeded_init import initialise
 
 
 class DiffusersVAE:
@@ -26,8 +23,7 @@ class DiffusersVAE:
         self.spec = spec
         checkpoint = spec.checkpoint()
         self._config = AUDIOLDM2_CONFIG if checkpoint is None else checkpoint.config
-        self.model = _random(self._config, spec.seed) if checkpoint is None else _load(checkpoint)
-        self.model.eval().requires_grad_(False)
+        self.model = load_diffusers_model(checkpoint, AUDIOLDM2_CONFIG, spec.seed)
         self._layout = torch.contiguous_format
 
     @property
@@ -70,31 +66,3 @@ class DiffusersVAE:
         latent = latent.to(dtype=self.model.dtype, memory_format=self._layout)
         picture: Tensor = self.model.decode(latent, return_dict=False)[0].float().squeeze(1)
         return picture.transpose(1, 2) if self.spec.mel_layout == "time_first" else picture
-
-
-def _load(checkpoint: Checkpoint) -> Any:
-    import diffusers
-
-    try:
-        return getattr(diffusers, checkpoint.config["_class_name"]).from_pretrained(
-            checkpoint.folder,
-            variant=checkpoint.variant,
-            use_safetensors=checkpoint.files[0].suffix == ".safetensors",
-            torch_dtype=torch.float32,
-            low_cpu_mem_usage=False,
-            local_files_only=True,
-        )
-    except (OSError, RuntimeError, TypeError) as error:
-        raise ValueError(f"the weights in {checkpoint.folder} do not fit its config.json: {error}") from error
-
-
-def _random(config: dict[str, Any], seed: int) -> Any:
-    import diffusers
-
-    model_class = getattr(diffusers, config["_class_name"])
-    # Built without memory first: modules would draw their initial weights from torch's global generator.
-    with torch.device("meta"):
-        model = model_class.from_config(config)
-    model.to_empty(device="cpu")
-    initialise(model, seed)
-    return model

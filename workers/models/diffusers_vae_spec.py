@@ -89,7 +89,8 @@ def check_picture(config: Mapping[str, Any], n_mels: int, num_frames: int) -> No
 def _check_class(config: Mapping[str, Any], weights: str) -> None:
     name = config.get("_class_name")
     if name not in SUPPORTED_CLASSES:
-        raise ValueError(f"{weights} holds a {name}, expected one of: {', '.join(SUPPORTED_CLASSES)}")
+        hint = " (set model.kind: autoencoder_oobleck)" if name == "AutoencoderOobleck" else ""
+        raise ValueError(f"{weights} holds a {name}, expected one of: {', '.join(SUPPORTED_CLASSES)}{hint}")
     if (in_channels := config.get("in_channels", 3)) != 1:
         raise ValueError(
             f"{weights} takes pictures of {in_channels} channels, a mel has 1: choose a VAE that was trained on mels"

@@ -4,6 +4,7 @@ import torch
 
 from workers.models.audio_vae_spec import AudioVaeSpec
 from workers.models.cpu_vae import CpuVae
+from workers.models.oobleck_spec import OobleckSpec
 from workers.models.precision import Precision
 from workers.models.vae import VAE
 from workers.models.vae_spec import VaeSpec
@@ -24,6 +25,11 @@ def load_vae(spec: VaeSpec, *, device: torch.device, precision: Precision) -> VA
 
         audio_vae = AudioVAE.from_spec(spec).eval().requires_grad_(False).to(device=device, dtype=dtype)
         return CpuVae(audio_vae, rows_at_once=_AUDIO_VAE_ROWS) if device.type == "cpu" else audio_vae
+    if isinstance(spec, OobleckSpec):
+        from workers.models.oobleck import Oobleck
+
+        oobleck = Oobleck(spec).to(device, dtype)
+        return CpuVae(oobleck, rows_at_once=1) if device.type == "cpu" else oobleck
     from workers.models.diffusers_vae import DiffusersVAE
 
     diffusers_vae = DiffusersVAE(spec).to(device, dtype)

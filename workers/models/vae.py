@@ -6,12 +6,12 @@ from torch import Tensor
 
 
 class VAE(Protocol):
-    """An encoder and decoder of mels."""
+    """An encoder and decoder of signals: mels [B, n_mels, frames], or waveforms [B, C, T]; the spec says which."""
 
-    def encode_with_distribution(self, mel: Tensor) -> tuple[Tensor, Tensor]:
-        """Mels [B, n_mels, frames] to mean and log-variance, float32 [B, ...] each, not scaled."""
+    def encode_with_distribution(self, signal: Tensor, /) -> tuple[Tensor, Tensor]:
+        """Signals to mean and log-variance, float32 [B, ...] each, not scaled."""
         ...
 
-    def decode(self, latent: Tensor) -> Tensor:
-        """Latents [B, ...], not scaled, to mels, float32 [B, n_mels, frames]."""
+    def decode(self, latent: Tensor, /) -> Tensor:
+        """Latents [B, ...], not scaled, to signals, float32."""
         ...

@@ -1,0 +1,72 @@
+"""A store of mels or latents as a source: each of its units is an item, and is not cut again."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.source.audio_table import audio_columns, open_table
+from pipeline.source.errors import SourceError
+from pipeline.source.items import RESERVED_COLUMNS, Items, describe_items
+from pipeline.source.listing import Listing
+from pipeline.source.manifest import read_column
+from pipeline.source_spec import SourceSpec
+from pipeline.store import location
+from pipeline.store.duplicates import repeats
+from pipeline.store.index import list_parts
+from pipeline.store.manifest import load_manifest
+from pipeline.store.schema import DURATION_SECONDS, SAMPLE_ID, SHAPE_SUFFIX, tensor_columns
+
+_MEANINGLESS = ("path_column", "id_column", "duration_column", "audio_column", "member_extension")
+
+
+def list_stored_tensors(spec: SourceSpec, tensors: Sequence[str]) -> Listing:
+    """The units of a store as items, called after their ids; `_member` is the row of the part at `_path`.
+
+    Args:
+        spec: Whose path is the store.
+        tensors: Columns that every unit is to have.
+
+    Raises:
+        SourceError: It holds no units, or not those tensors; its columns cannot be carried, or settings mean nothing.
+    """
+    store = str(spec.path)
+    if said := [name for name in _MEANINGLESS if getattr(spec, name) != type(spec).model_fields[name].default]:
+        raise SourceError(f"source.{said[0]}: means nothing where source.path is a store of tensors; leave it out")
+    try:
+        state = load_manifest(store).state
+    except ValueError as error:
+        raise SourceError(f"source.path: {error}") from error
+    tables = [_units(location.join(store, location.DATA, part), store, spec, tensors) for part in list_parts(store)]
+    if not tables:
+        raise SourceError(f"source.path: the store {store} holds no units yet; run its job first")
+    units = pa.concat_tables(tables)
+    twice = repeats(units["_item"])
+    units = units.filter(pa.array(~twice)) if twice.any() else units
+    units = units.take(pc.sort_indices(units["_item"]))
+    unfinished = f"source: the store {store} is {state}, not complete; its {units.num_rows:,} units are read"
+    return Listing(items=units, notes=() if state == "complete" else (unfinished,))
+
+
+def _units(path: str, store: str, spec: SourceSpec, tensors: Sequence[str]) -> pa.Table:
+    """The units of one part."""
+    with open_table(path) as parquet:
+        schema = parquet.schema_arrow
+        if missing := [name for name in tensors if name not in tensor_columns(schema)]:
+            raise SourceError(f"source.path: {path} has no tensor {missing[0]!r}; it has {', '.join(schema.names)}")
+        num_rows = parquet.metadata.num_rows
+        groups = [parquet.metadata.row_group(group).num_rows for group in range(parquet.num_row_groups)]
+        items = Items()
+        items.add("_item", read_column(parquet, SAMPLE_ID))
+        items.add("_path", pa.chunked_array([pa.array([path] * num_rows, pa.string())]))
+        items.add("_member", pa.chunked_array([pc.cast(pa.array(np.arange(num_rows)), pa.string())]))
+        group = pc.cast(pa.array(np.repeat(np.arange(len(groups)), groups)), pa.string())
+        items.add("_group", pa.chunked_array([pc.binary_join_element_wise(path, group, ":")]))
+        items.add("_duration_seconds", read_column(parquet, DURATION_SECONDS))
+        items.add("_variations", pa.chunked_array([pa.array(np.ones(num_rows, np.int64))]))
+        own = tensor_columns(schema)
+        passed = {*own, *(name + SHAPE_SUFFIX for name in own), *audio_columns(schema), *RESERVED_COLUMNS}
+        carried = pa.schema([field for field in schema if field.name not in passed])
+        describe_items(items, carried, lambda name: read_column(parquet, name), spec, where=store)
+        return items.table()

@@ -1,0 +1,207 @@
+"""Stores of mels and latents become sound again, by the front end and the model that they were made with."""
+
+import io
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+import yaml
+
+from jobs.load import load_job
+from jobs.outlook import describe_outlook, look_ahead
+from jobs.report import write_report
+from jobs.run import run_job
+from jobs.summary import Summary, describe_summary
+from jobs.verify import verify_store
+from pipeline.store import LatentStore
+from tests.jobs.stores import run_in_a_loop
+
+SETTINGS: dict[str, Any] = {"microbatch": 4, "griffin_lim": {"num_iterations": 2}}
+
+
+def run(
+    kind: str, source: Path | str, output: Path, *, by: Callable[..., Summary] = run_in_a_loop, **fields: Any
+) -> Summary:
+    """Runs a spec that was written as a file."""
+    spec = output.with_suffix(".yaml")
+    spec.write_text(yaml.safe_dump({"kind": kind, "source": {"path": str(source)}, "output": str(output), **fields}))
+    return by(load_job(str(spec), []))
+
+
+def reconstruct(source: Path | str, output: Path, **fields: Any) -> Summary:
+    return run("reconstruct", source, output, **{"methods": ["griffin_lim"], **SETTINGS, **fields})
+
+
+@pytest.fixture(scope="module")
+def mels(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of mels of many lengths, with captions."""
+    store = tmp_path_factory.mktemp("mels") / "store"
+    segment = {"length_seconds": 1.0, "tail": "keep", "bucket_seconds": 0.16}
+    mel = {"preset": "audioldm2"}
+    run("mel", clips / "captions.csv", store, segment=segment, mel=mel, dtype="float32", microbatch=4)
+    return store
+
+
+@pytest.fixture(scope="module")
+def vae(tiny_autoencoder_kl: Callable[..., Path]) -> Path:
+    return tiny_autoencoder_kl()
+
+
+@pytest.fixture(scope="module")
+def latents(clips: Path, vae: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of moments, in float32."""
+    store = tmp_path_factory.mktemp("latents") / "store"
+    model = {"kind": "autoencoder_kl", "weights": str(vae)}
+    mel = {"preset": "audioldm2"}
+    segment = {"length_seconds": 1.0}
+    run("encode", clips, store, segment=segment, mel=mel, model=model, dtype="float32", microbatch=4)
+    return store
+
+
+def sounds(store: Path | str, column: str) -> dict[str, np.ndarray]:
+    """What each unit of a store sounds like."""
+    heard = {
+        row["sample_id"]: row[column]["bytes"] for row in LatentStore(store).select(["sample_id", column]).to_pylist()
+    }
+    return {name: soundfile.read(io.BytesIO(flac), dtype="int32")[0] for name, flac in heard.items()}
+
+
+def test_mels_sound_as_their_recordings_do(mels: Path, tmp_path: Path) -> None:
+    made = reconstruct(mels, tmp_path / "sounds")
+    stored = LatentStore(mels)
+    assert made.num_units == len(stored) == made.manifest.totals.num_units
+    assert "caption" in LatentStore(made.store).columns
+    for row in LatentStore(made.store).select(["source", "duration_seconds", "griffin_lim", "caption"]).to_pylist():
+        own = stored.by_id(row["source"], ["duration_seconds", "caption"])
+        assert (row["duration_seconds"], row["caption"]) == (own["duration_seconds"], own["caption"])
+        info = soundfile.info(io.BytesIO(row["griffin_lim"]["bytes"]))
+        assert (info.samplerate, info.frames) == (16_000, round(16_000 * own["duration_seconds"]))
+    assert "note      source is a store of mels" in describe_summary(made)
+
+
+def test_model_and_front_end_are_those_of_the_store(latents: Path, vae: Path, tmp_path: Path) -> None:
+    made = reconstruct(latents, tmp_path / "sounds")
+    spec = LatentStore(made.store).spec
+    assert spec["model"]["weights"] == str(vae)
+    assert (spec["mel"]["hop_length"], spec["segment"]["length_seconds"]) == (160, 1.0)
+    found = verify_store(made.store, fraction=1.0)
+    assert found.sound, found.findings
+    assert found.recomputation is not None
+    assert found.recomputation.num_equal == made.num_units
+
+
+def test_one_digest_for_any_blocks_and_a_copy_of_the_weights(latents: Path, vae: Path, tmp_path: Path) -> None:
+    first = reconstruct(latents, tmp_path / "first", placement={"units_per_block": 2})
+    shutil.copytree(vae, tmp_path / "copy")
+    model = {"kind": "autoencoder_kl", "weights": str(tmp_path / "copy")}
+    second = reconstruct(latents, tmp_path / "second", placement={"units_per_block": 5}, model=model)
+    assert first.manifest.content_digest == second.manifest.content_digest
+    assert first.manifest.identity == second.manifest.identity
+    again = run_in_a_loop(load_job(f"{first.store}/job.yaml", [f"output={tmp_path / 'again'}"]))
+    assert again.manifest.content_digest == first.manifest.content_digest
+
+
+def test_a_waveform_vae_from_recording_to_latents_to_sound(
+    clips: Path, tiny_oobleck: Callable[..., Path], tmp_path: Path
+) -> None:
+    model = {"kind": "autoencoder_oobleck", "weights": str(tiny_oobleck())}
+    segment = {"length_seconds": 1.0}
+    encoded = run("encode", clips, tmp_path / "latents", model=model, segment=segment, dtype="float32", microbatch=4)
+    spec = LatentStore(encoded.store).spec
+    assert (spec["mel"], spec["audio"]["channels"]) == (None, "stereo")
+    assert LatentStore(encoded.store)[0]["latent_mean"].shape == (8, 100)
+    heard = run("reconstruct", encoded.store, tmp_path / "heard", microbatch=4)
+    direct = run("reconstruct", clips, tmp_path / "direct", model=model, segment=segment, microbatch=4)
+    assert "decode_snr_db" in LatentStore(direct.store).columns
+    of_latents, of_clips = sounds(heard.store, "decode"), sounds(direct.store, "decode")
+    assert of_latents.keys() == {f"{name}#0" for name in of_clips}
+    for name, sound in of_clips.items():
+        assert sound.shape[1:] == (2,)
+        np.testing.assert_array_equal(of_latents[f"{name}#0"], sound)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"mel": {"preset": "audioldm2", "hop_length": 200}}, r"mel.hop_length is 200 and the store's 160"),
+        ({"segment": {"length_seconds": 5.0}}, r"segment.length_seconds is 5.0 and the store's 1.0"),
+        ({"audio": {"channels": "stereo"}}, r"audio.channels is stereo and the store's mono"),
+        ({"model": None}, r"model is null, but .* holds latents: leave model out"),
+        ({"model": {"kind": "autoencoder_kl", "weights": "random"}}, r"other weights than those that made the latents"),
+        ({"methods": ["decode"]}, r"only a VAE of waveforms decodes to sound"),
+    ],
+)
+def test_what_the_store_was_not_made_with_is_refused(
+    latents: Path, tmp_path: Path, fields: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        reconstruct(latents, tmp_path / "sounds", **fields)
+
+
+def test_a_store_that_keeps_less_than_is_asked_for(clips: Path, vae: Path, tmp_path: Path) -> None:
+    common = {"model": {"kind": "autoencoder_kl", "weights": str(vae)}, "mel": {"preset": "audioldm2"}, "microbatch": 4}
+    segment = {"length_seconds": 1.0, "max_segments": 1}
+    for kept in ("mean", "sample"):
+        run("encode", clips, tmp_path / kept, latent=kept, segment=segment, **common)
+    with pytest.raises(ValueError, match="keeps the mean alone: set latent: mean"):
+        reconstruct(tmp_path / "mean", tmp_path / "one", latent="sample")
+    with pytest.raises(ValueError, match="keeps one draw of each: leave latent out"):
+        reconstruct(tmp_path / "sample", tmp_path / "two", latent="mean")
+    drawn = reconstruct(tmp_path / "sample", tmp_path / "three")
+    assert LatentStore(drawn.store).spec["latent"] == "sample"
+
+
+def test_settings_of_the_source_that_mean_nothing_are_refused(latents: Path, tmp_path: Path) -> None:
+    spec = tmp_path / "spec.yaml"
+    source = {"path": str(latents), "id_column": "caption"}
+    spec.write_text(yaml.safe_dump({"kind": "reconstruct", "source": source, "output": str(tmp_path / "store")}))
+    with pytest.raises(ValueError, match=r"source.id_column: means nothing where source.path is a store of tensors"):
+        look_ahead(load_job(str(spec), ["methods=[griffin_lim]"]))
+
+
+def test_a_tensor_of_another_length_costs_its_own_unit(mels: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(mels, broken)
+    part = min((broken / "data").glob("*.parquet"))
+    table = pq.read_table(part)
+    values = table["mel"].to_pylist()
+    values[0] = values[0][:-4]
+    pq.write_table(table.set_column(table.schema.get_field_index("mel"), table.schema.field("mel"), [values]), part)
+    made = reconstruct(broken, tmp_path / "sounds", limits={"max_failed_fraction": 1})
+    assert made.manifest.totals.num_quarantined == 1
+    assert made.manifest.totals.num_units == len(LatentStore(mels)) - 1
+
+
+def test_the_dry_run_and_the_report_know_what_it_is(mels: Path, tmp_path: Path) -> None:
+    made = reconstruct(mels, tmp_path / "sounds")
+    spec = tmp_path / "sounds.yaml"
+    assert f"{len(LatentStore(mels)):,} stored units → " in describe_outlook(look_ahead(load_job(str(spec), [])))
+    page = Path(write_report(made.store, to=str(tmp_path / "page.html")).file).read_text()
+    assert "audio/flac" in page
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_through_ray_as_in_a_loop(mels: Path, tmp_path: Path) -> None:
+    here = reconstruct(mels, tmp_path / "here")
+    there = reconstruct(mels, tmp_path / "there", by=run_job, placement={"actors": 2, "units_per_block": 4})
+    assert there.manifest.content_digest == here.manifest.content_digest
+
+
+def test_a_growing_store_gives_what_it_has_gained(clips: Path, tmp_path: Path) -> None:
+    settings = {"mel": {"preset": "audioldm2"}, "segment": {"length_seconds": 1.0}, "microbatch": 4}
+    source = tmp_path / "source"
+    source.mkdir()
+    new = []
+    for file in sorted(clips.rglob("*.wav"))[:2]:
+        shutil.copy(file, source)
+        run("mel", source, tmp_path / "mels", **settings)
+        made = reconstruct(tmp_path / "mels", tmp_path / "sounds")
+        assert made.manifest.totals.num_units == len(LatentStore(tmp_path / "mels"))
+        new.append(made.num_new)
+    assert min(new) > 0
+    assert sum(new) == made.num_units
