@@ -21,6 +21,7 @@ NOT_CONTENT = {
     "candidate": {"path"},
     "mel": {"preset"},
     "model": {"weights", "revision", "allow_pickle", "text_encoder", "codec", "codec_revision"},
+    "vocoder": {"weights", "revision", "allow_pickle", "file"},
     "embedding": {"weights", "revision", "allow_pickle"},
     "classifier": {"weights", "revision", "allow_pickle"},
     "clap": {"weights", "revision", "allow_pickle"},

@@ -11,6 +11,7 @@ from workers.audio.griffin_lim_spec import GriffinLimSpec
 from workers.audio.mel_spec import MelSpec
 from workers.models.diffusers_vae_spec import DiffusersVaeSpec
 from workers.models.precision import RequestedPrecision, resolve_precision
+from workers.models.transformers_vocoder_spec import TransformersVocoderSpec
 from workers.models.vae_spec import VaeSpec, WaveformVaeSpec
 from workers.models.vocoder_spec import VocoderSpec
 from workers.models.weights import weights_digest
@@ -52,8 +53,8 @@ class ReconstructJob(RecordingsJob):
     griffin_lim: GriffinLimSpec = GriffinLimSpec()
     """How Griffin-Lim finds phases."""
 
-    vocoder: VocoderSpec = VocoderSpec()
-    """The vocoder; not loaded where no method needs it."""
+    vocoder: VocoderSpec = TransformersVocoderSpec()
+    """The vocoder, which must have been trained on mels like `mel`; not loaded where no method needs it."""
 
     precision: RequestedPrecision = "auto"
     """What VAE and vocoder compute in; `auto` is bfloat16 on GPUs and on CPUs with AMX, float32 elsewhere."""
@@ -109,10 +110,9 @@ class ReconstructJob(RecordingsJob):
             raise ValueError("precision is still auto; call resolved() first")
         facts = {} if self.model is None else {"weights": weights_digest(self.model)}
         if self.needs_vocoder:
-            mel = self.mel
-            if mel is None:
+            if self.mel is None:
                 raise ValueError("methods has one of a vocoder, but mel is null: leave the method out")
-            self.vocoder.check_mel(sample_rate=mel.sample_rate, n_mels=mel.n_mels, hop_length=mel.hop_length)
+            self.vocoder.check_mel(self.mel)
             facts["vocoder"] = weights_digest(self.vocoder)
         origin = find_origin(self.source)
         worker = self._worker_spec(origin)

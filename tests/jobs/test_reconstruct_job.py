@@ -17,6 +17,9 @@ from jobs.summary import Summary, describe_summary
 from jobs.verify import verify_store
 from pipeline.store import LatentStore
 from tests.jobs.stores import run_in_a_loop
+from tests.workers.models.hifigan_folders import config_of, write_hifigan
+from workers.models.hifigan_spec import HifiganSpec
+from workers.models.weights import weights_digest
 
 SOUNDS = Path(__file__).parents[2] / "../shared/data/sounds"
 
@@ -128,6 +131,64 @@ def test_kept_tails_vary_in_length(clips: Path, pipeline_folder: Path, tmp_path:
 def test_a_vocoder_that_does_not_fit_is_refused(clips: Path, pipeline_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"mel.hop_length is 256 and the vocoder's 160"):
         reconstruct(clips, tmp_path / "store", pipeline_folder, mel__hop_length=256)
+
+
+def test_a_hifigan_makes_sound_at_its_own_rate(clips: Path, tmp_path: Path) -> None:
+    """At 22.05 kHz without a VAE, as the README says."""
+    config = config_of(
+        "2", num_mels=80, sampling_rate=22_050, upsample_rates=[8, 8, 2, 2], upsample_kernel_sizes=[16, 16, 4, 4]
+    )
+    folder = write_hifigan(tmp_path / "hifigan", {**config, "hop_size": 256})
+    spec = tmp_path / "hifigan.yaml"
+    spec.write_text(
+        f"""
+kind: reconstruct
+source: {{path: {clips}}}
+output: {tmp_path / "store"}
+segment: {{length_seconds: 1.0, tail: pad}}
+mel: {{preset: audiovae, sample_rate: 22050, n_fft: 1024, win_length: 1024, hop_length: 256, n_mels: 80, peak: 0.95}}
+model: null
+methods: [vocoder]
+vocoder: {{kind: hifigan, weights: {folder}}}
+microbatch: 4
+"""
+    )
+    summary = run_in_a_loop(load_job(str(spec)))
+    assert summary.manifest.environment["vocoder"] == weights_digest(HifiganSpec(weights=str(folder)))
+    assert summary.manifest.totals.num_quarantined == 0
+    for row in LatentStore(summary.store):
+        assert soundfile.info(io.BytesIO(row["vocoder"]["bytes"])).samplerate == 22_050
+    found = verify_store(summary.store, fraction=1.0)
+    assert found.sound, found.findings
+
+
+def test_a_hifigan_takes_audioldm2s_mels_after_its_vae(clips: Path, pipeline_folder: Path, tmp_path: Path) -> None:
+    changes = {"vocoder__kind": "hifigan", "vocoder__weights": write_hifigan(tmp_path / "hifigan")}
+    summary = reconstruct(clips, tmp_path / "store", pipeline_folder, **changes)
+    assert summary.manifest.totals.num_quarantined == 0
+    with pytest.raises(ValueError, match=r"mel.hop_length is 256 and the vocoder's 160"):
+        reconstruct(clips, tmp_path / "other", pipeline_folder, **changes, mel__hop_length=256)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"vocoder.kind": "hifi_gan"},
+            r"kind: must be one of speecht5_hifigan, hifigan, .*did you mean hifigan",
+        ),
+        (
+            {"vocoder.kind": "hifigan", "vocoder.wieghts": "a"},
+            r"vocoder.wieghts: unknown field; did you mean 'weights'",
+        ),
+        ({"vocoder.wieghts": "a"}, r"vocoder.wieghts: unknown field; did you mean 'weights'"),
+        ({"vocoder": "{kind: hifigan}"}, r"vocoder.weights: required, but not given"),
+    ],
+)
+def test_a_wrong_vocoder_is_explained(changes: dict[str, str], message: str, tmp_path: Path) -> None:
+    given = {"source.path": tmp_path, "output": tmp_path / "store", **changes}
+    with pytest.raises(ValueError, match=message):
+        load_job("reconstruct_audioldm2", [f"{name}={value}" for name, value in given.items()])
 
 
 @pytest.mark.slow

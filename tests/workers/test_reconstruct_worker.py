@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from tests.workers.models.hifigan_folders import config_of, sound_of, state_of, write_hifigan
+from workers.audio.mel import mel_spectrogram
 from workers.reconstruct_worker import ReconstructWorker
 from workers.reconstruct_worker_spec import ReconstructWorkerSpec
 
@@ -79,6 +81,23 @@ def test_every_method_through_vae_and_vocoder_is_the_same_alone_and_in_a_batch(
     columns = {column.name: column for column in worker.spec.outputs(SAMPLES, 1)}
     assert set(together) == {*columns, "microbatch"}
     assert all(together[name].shape[1:] == column.shape for name, column in columns.items())
+
+
+@pytest.mark.parametrize("kind", ["1", "2"])
+def test_a_hifigan_is_the_same_alone_and_in_a_batch(tmp_path: Path, kind: str) -> None:
+    folder = write_hifigan(tmp_path, config_of(kind))
+    worker = worker_of(vocoder={"kind": "hifigan", "weights": str(folder)}, methods=("vocoder", "hybrid"))
+    batch = batch_of(5)
+    together = worker(batch)
+    mel = mel_spectrogram(batch["waveform"], worker.spec.mel)[:, 0]
+    gain = worker.spec.mel.peak / batch["waveform"].abs().amax(dim=(1, 2))  # type: ignore[operator]
+    sounds = sound_of(config_of(kind), state_of(config_of(kind)), mel)[:, :SAMPLES] / gain[:, None]
+    stored = together["vocoder"][:, 0] * together["vocoder_peak"].clamp(min=1.0)[:, None]
+    torch.testing.assert_close(stored, sounds, atol=1e-4, rtol=0)
+    for row in (0, 4):
+        alone = worker({name: tensor[row : row + 1] for name, tensor in batch.items()})
+        for method in ("vocoder", "hybrid"):
+            assert torch.equal(alone[method][0], together[method][row])
 
 
 def test_the_vocoders_phases_are_where_the_hybrid_begins(

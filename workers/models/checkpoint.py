@@ -100,12 +100,16 @@ def find_checkpoint(
     Raises:
         ValueError: There is no such folder, no config, or no acceptable weights; or the hub cannot give them.
     """
-    suffixes = (".safetensors", *(_PICKLE_SUFFIXES if allow_pickle else ()))
-    patterns = ["config.json", *companions, *(f"{stem}*{suffix}" for suffix in suffixes), f"{stem}*.index*.json"]
+    pickled_stem = "pytorch_model" if stem == "model" else stem  # as transformers calls them
+    names = [f"{stem}*.safetensors"]
+    if allow_pickle:
+        names += [f"{pickled_stem}*{suffix}" for suffix in _PICKLE_SUFFIXES]
+    indexes = [f"{one}*.index*.json" for one in dict.fromkeys((stem, pickled_stem))]
+    patterns = ["config.json", *companions, *names, *indexes]
     root = _root(weights, patterns, subfolder=subfolder, revision=revision)
     folder = _folder_with_config(root, subfolder)
-    for suffix in suffixes:
-        if files := _unambiguous(sorted(folder.glob(f"{stem}*{suffix}")), folder):
+    for name in names:
+        if files := _unambiguous(sorted(folder.glob(name)), folder):
             return Checkpoint(
                 folder=folder,
                 config=read_json(folder / "config.json"),
@@ -113,6 +117,8 @@ def find_checkpoint(
                 companions=tuple(path for name in sorted(companions) if (path := folder / name).is_file()),
             )
     pickled = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLE_SUFFIXES)
+    if pickled and allow_pickle:
+        raise ValueError(f"{folder} holds {', '.join(pickled)}: expected {pickled_stem}.bin, or {stem}.safetensors")
     if pickled:
         raise ValueError(
             f"{folder} holds only pickled weights ({', '.join(pickled)}), which can run code when loaded: "

@@ -1,19 +1,17 @@
-"""Vocoders in the transformers format, from log-mels to waveforms."""
-
-from math import prod
-from typing import Any
+"""Vocoders of any kind, from log-mels to waveforms."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from workers.models.load_pretrained import load_pretrained
+from workers.models.hifigan import HifiganGenerator, load_hifigan
+from workers.models.hifigan_spec import HifiganSpec
 from workers.models.pieces import Pieces
-from workers.models.seeded_init import initialise
-from workers.models.vocoder_spec import AUDIOLDM2_VOCODER, VocoderSpec
+from workers.models.transformers_vocoder import TransformersVocoder, load_transformers_vocoder
+from workers.models.vocoder_spec import VocoderSpec
 
 
 class Vocoder:
-    """A `SpeechT5HifiGan` (HiFi-GAN, Kong et al. 2020, doi 10.48550/arXiv.2010.05646) that takes mels [B, n_mels, T].
+    """A vocoder that takes mels [B, n_mels, T] and gives just the samples of their frames.
 
     Weights are computed in float32 until `to` says otherwise, whatever type they were saved in. On a CPU its results
     depend neither on the number of threads nor on neighbours: each row is computed by one thread.
@@ -22,25 +20,21 @@ class Vocoder:
         spec: Which model.
 
     Raises:
-        ValueError: The files are missing, of another class, pickled without leave, or do not fit their config.
+        ValueError: The files are missing, refused, or do not fit their config; the message says what to do.
     """
 
     def __init__(self, spec: VocoderSpec) -> None:
-        import transformers
-
-        checkpoint = spec.checkpoint()
-        if checkpoint is None:
-            self.model = _random(spec.seed)
-        else:
-            self.model = load_pretrained(transformers.SpeechT5HifiGan, checkpoint)
+        self.model = _load(spec)
         self.model.eval().requires_grad_(False)
-        self.hop_length: int = prod(self.model.config.upsample_rates)
+        self.hop_length = self.model.hop_length
         """Samples per mel frame."""
+        self._dtype = torch.float32
         self._rows = Pieces(1)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "Vocoder":
         """Move the weights."""
-        nn.Module.to(self.model, device=device, dtype=dtype)
+        self.model.to(device=device, dtype=dtype)
+        self._dtype = dtype
         return self
 
     def __call__(self, mel: Tensor) -> Tensor:
@@ -55,27 +49,16 @@ class Vocoder:
         Raises:
             ValueError: The mel has another shape.
         """
-        n_mels = int(self.model.config.model_in_dim)
+        n_mels = self.model.n_mels
         if mel.ndim != 3 or mel.shape[1] != n_mels:
             raise ValueError(f"expected a mel [B, {n_mels}, T], got shape {list(mel.shape)}")
         return self._rows.map(self._waveform, mel) if mel.device.type == "cpu" else self._waveform(mel)
 
     def _waveform(self, mel: Tensor) -> Tensor:
-        frames = mel.to(self.model.dtype).transpose(1, 2).contiguous()  # the network wants time first
-        waveform: Tensor = self.model(frames)
+        waveform: Tensor = self.model(mel.to(self._dtype))
         return waveform[:, : mel.shape[2] * self.hop_length].float()
 
 
-def _random(seed: int) -> Any:
-    import transformers
-
-    settings = {name: value for name, value in AUDIOLDM2_VOCODER.items() if name != "architectures"}
-    # Built without memory first: modules would draw their initial weights from torch's global generator.
-    with torch.device("meta"):
-        model = transformers.SpeechT5HifiGan(transformers.SpeechT5HifiGanConfig(**settings))
-    model.to_empty(device="cpu")
-    initialise(model, seed)
-    with torch.no_grad():
-        model.mean.zero_()
-        model.scale.fill_(1.0)
-    return model
+def _load(spec: VocoderSpec) -> TransformersVocoder | HifiganGenerator:
+    """Where it is known which kinds of vocoders there are."""
+    return load_hifigan(spec) if isinstance(spec, HifiganSpec) else load_transformers_vocoder(spec)

@@ -5,11 +5,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from workers.models.audio_vae_spec import AudioVaeConfig
 from workers.models.audiogen.text_encoder_spec import TextEncoderSpec
 from workers.models.hearing_spec import HearingSpec
 from workers.models.vae_spec import VaeSpec
 from workers.models.vocoder_spec import VocoderSpec
+from workers.spec import Spec
 
 # Part of the digest of random weights: change it when the way they are drawn changes.
 _RANDOM_INIT_VERSION = "random weights 1"
@@ -27,7 +27,7 @@ def weights_digest(spec: VaeSpec | VocoderSpec | TextEncoderSpec | HearingSpec) 
     checkpoint = spec.checkpoint()
     if checkpoint is None:
         config = spec.config()
-        architecture = config.model_dump(mode="json") if isinstance(config, AudioVaeConfig) else config
+        architecture = config.model_dump(mode="json") if isinstance(config, Spec) else config
         _add_json(digest, {"kind": spec.kind, "architecture": architecture, "seed": spec.seed})
         digest.update(_RANDOM_INIT_VERSION.encode())
         return digest.hexdigest()

@@ -1,17 +1,16 @@
 """Reading the files that audiocraft exports: a dict of tensors under `best_state` and YAML text under `xp.cfg`."""
 
-import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
 import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor
+
+from workers.models.saved_tensors import read_pickled
 
 T = TypeVar("T")
 
@@ -134,18 +133,7 @@ def read_audiocraft_file(path: Path, *, lazily: bool = False) -> AudiocraftFile 
     """
     if not path.is_file():
         raise ValueError(f"no {path.name} in {path.parent}: expected {LM_FILE} and {CODEC_FILE}, as audiocraft exports")
-    try:
-        package = torch.load(path, map_location="cpu", weights_only=True, mmap=lazily and zipfile.is_zipfile(path))
-    except pickle.UnpicklingError as error:
-        raise ValueError(
-            f"{path} is damaged, or holds more than tensors and text and might run code when loaded: fetch it again "
-            f"({str(error).splitlines()[0]})"
-        ) from error
-    except (OSError, RuntimeError, EOFError) as error:
-        raise ValueError(
-            f"{path} ({path.stat().st_size} bytes) is cut short or damaged: fetch it again "
-            f"({(str(error) or type(error).__name__).splitlines()[0]})"
-        ) from error
+    package = read_pickled(path, lazily=lazily)
     if not isinstance(package, dict):
         raise ValueError(f"{path} holds a {type(package).__name__}, expected what audiocraft exports (a dict)")
     if isinstance(name := package.get("pretrained"), str):

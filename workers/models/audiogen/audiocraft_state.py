@@ -16,7 +16,7 @@ import torch
 
 from workers.models.audiogen.audiocraft_file import AudiocraftFile
 from workers.models.audiogen.audiocraft_shape import text_condition
-from workers.models.audiogen.codec_state import CodecState, fold_weight_norm
+from workers.models.audiogen.codec_state import CodecState, inference_state
 from workers.models.audiogen.lm_spec import LmSpec
 from workers.models.audiogen.lm_state import LmState, check_lm_state
 
@@ -75,7 +75,7 @@ def lm_state(file: AudiocraftFile, spec: LmSpec) -> LmState:
 
 def codec_state(file: AudiocraftFile) -> CodecState:
     """The codec's tensors, without what only its training needs."""
-    return fold_weight_norm({_codec_name(name): tensor for name, tensor in file.state.items()})
+    return inference_state({_codec_name(name): tensor for name, tensor in file.state.items()})
 
 
 def _codec_name(name: str) -> str:

@@ -15,29 +15,22 @@ quantizer.layers.2.codebook.embed             [codebook_size, dimension]
 import re
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
+
+from workers.models.weight_norm import fold_weight_norm
 
 CodecState = dict[str, Tensor]
 
 _TRAINING_ONLY = re.compile(r"\.codebook\.(?:inited|cluster_size|embed_avg)$")
-# Gains and directions, by torch's older and newer names.
-_NAMES = ((".weight_g", ".weight_v"), (".parametrizations.weight.original0", ".parametrizations.weight.original1"))
 
 
-def fold_weight_norm(state: Mapping[str, Tensor]) -> CodecState:
-    """Put the weights where weight norm (https://doi.org/10.48550/arXiv.1602.07868) keeps gains g and directions v.
+def inference_state(state: Mapping[str, Tensor]) -> CodecState:
+    """Fold the weight norms, and leave out what only training needs.
 
     Args:
-        state: By the names above, but perhaps with gains [C, 1, 1] and directions [C, ...] in the place of weights.
+        state: By the names above, but perhaps with gains and directions in the place of weights.
 
-    Returns:
-        With weights g v / ‖v‖, where the norm is over all axes but the first; without what only training needs.
+    Raises:
+        ValueError: A gain does not fit its direction.
     """
-    folded = {name: tensor for name, tensor in state.items() if not _TRAINING_ONLY.search(name)}
-    for gain_name, direction_name in _NAMES:
-        for name in [name for name in folded if name.endswith(direction_name)]:
-            layer = name.removesuffix(direction_name)
-            if (gain := folded.pop(f"{layer}{gain_name}", None)) is not None:
-                folded[f"{layer}.weight"] = torch._weight_norm(folded.pop(name), gain, 0)
-    return folded
+    return fold_weight_norm({name: tensor for name, tensor in state.items() if not _TRAINING_ONLY.search(name)})

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from workers.models.audiogen import defaults
 from workers.models.audiogen.checkpoint import AudioGenCheckpoint, CodecCheckpoint
-from workers.models.audiogen.codec_state import CodecState, fold_weight_norm
+from workers.models.audiogen.codec_state import CodecState, inference_state
 from workers.models.audiogen.lm_spec import LmSpec
 from workers.models.audiogen.lm_state import LmState, check_lm_state
 from workers.models.audiogen.shape import AudioGenShape, EncodecShape, complaints
@@ -79,7 +79,7 @@ def read_encodec_checkpoint(checkpoint: Checkpoint) -> CodecCheckpoint:
 
 def codec_state(checkpoint: Checkpoint, *, prefix: str = "") -> CodecState:
     """An EnCodec's tensors, whose names begin with `prefix` in the files."""
-    return fold_weight_norm(read_tensors(checkpoint.files, prefix=prefix))
+    return inference_state(read_tensors(checkpoint.files, prefix=prefix))
 
 
 def encodec_shape(config: Any, state: Mapping[str, Tensor], *, source: str) -> EncodecShape:

@@ -1,12 +1,11 @@
-"""Reading files of tensors, none of whose content gets run."""
+"""The tensors of a model that lies in several files."""
 
-import pickle
 from collections.abc import Iterable
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
+
+from workers.models.saved_tensors import read_pickled, read_safetensors
 
 
 def read_tensors(files: Iterable[Path], *, prefix: str = "") -> dict[str, Tensor]:
@@ -21,17 +20,8 @@ def read_tensors(files: Iterable[Path], *, prefix: str = "") -> dict[str, Tensor
     """
     tensors: dict[str, Tensor] = {}
     for path in files:
-        try:
-            if path.suffix == ".safetensors":
-                with safe_open(path, framework="pt") as file:
-                    found = {name: file.get_tensor(name) for name in file.keys() if name.startswith(prefix)}  # noqa: SIM118
-            else:
-                found = torch.load(path, map_location="cpu", weights_only=True)
-        except (SafetensorError, pickle.UnpicklingError, OSError, RuntimeError, EOFError) as error:
-            raise ValueError(
-                f"{path} ({path.stat().st_size} bytes) is cut short or damaged: fetch it again "
-                f"({(str(error) or type(error).__name__).splitlines()[0]})"
-            ) from error
+        is_safe = path.suffix == ".safetensors"
+        found = read_safetensors(path, prefix=prefix) if is_safe else read_pickled(path)
         tensors |= {
             name.removeprefix(prefix): tensor
             for name, tensor in found.items()
