@@ -31,8 +31,9 @@ NOT_THE_FILES_FAULT = frozenset({"StorageUnavailableError"})
 MAY_PASS = NOT_THE_FILES_FAULT | {"UnavailableFileError"}
 """Errors that a later run may not meet; a run tries such units again where their file is there."""
 
-_guards: dict[tuple[int, GuardLimits], Guard] = {}
-"""The guard of this process, kept from block to block. A forked process must not speak to its parent's child."""
+_guards: dict[tuple[int, GuardLimits], tuple[dict[str, str], Guard]] = {}
+"""The guard of this process, kept from block to block, and the environment that its child was started with, from which
+that takes credentials. A forked process must not speak to its parent's child."""
 
 
 def decode_block(
@@ -137,11 +138,16 @@ def decode_pairs(
 
 
 def _guard(limits: GuardLimits) -> Guard:
-    key = (os.getpid(), limits)
-    if key not in _guards:
-        _guards[key] = Guard(limits)
-        atexit.register(_guards[key].close)
-    return _guards[key]
+    key, environment = (os.getpid(), limits), dict(os.environ)
+    started_with, guard = _guards.get(key, (None, None))
+    if guard is None or started_with != environment:
+        if guard is not None:
+            atexit.unregister(guard.close)
+            guard.close()
+        guard = Guard(limits)
+        _guards[key] = environment, guard
+        atexit.register(guard.close)
+    return guard
 
 
 def _column(waveforms: NDArray[np.float32]) -> pa.Array:

@@ -49,7 +49,7 @@ def main(folder: Path, limits: GuardLimits) -> None:
         ):
             assert failure is None or not waveform.any()
             outcomes[name] = failure or int(np.count_nonzero(waveform))
-    for guard in pipeline.decode._guards.values():
+    for _, guard in pipeline.decode._guards.values():
         guard.__exit__(None, None, None)  # only children that ended are counted
     children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss << 10
     print(json.dumps({"outcomes": outcomes, "parent_peak": own_peak(), "children_peak": children}))  # noqa: T201
