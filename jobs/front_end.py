@@ -2,28 +2,32 @@
 
 from typing import TYPE_CHECKING
 
-from workers.models.vae_spec import VaeSpec, WaveformVaeSpec
+from workers.models.codec_spec import CodecSpec
+from workers.models.encoder_spec import EncoderSpec
+from workers.models.vae_spec import WaveformVaeSpec
 
 if TYPE_CHECKING:
     from jobs.recordings import RecordingsJob
 
 
-def fit_front_end(job: "RecordingsJob", model: VaeSpec | None) -> dict[str, object]:
-    """Fields of a job that follow from its model: a VAE of waveforms has no mel, and channels of its own.
+def fit_front_end(job: "RecordingsJob", model: EncoderSpec | None) -> dict[str, object]:
+    """Fields of a job that follow from its model: one that takes waveforms has no mel, and may say how many channels.
 
     Args:
         job: As the user gave it.
-        model: Its VAE.
+        model: Its VAE or codec.
 
     Raises:
         ValueError: The job says otherwise; the message says what to leave out.
     """
-    if not isinstance(model, WaveformVaeSpec):
+    if not isinstance(model, WaveformVaeSpec | CodecSpec):
         if job.mel is None:
-            raise ValueError("mel is null, but the model takes mels: leave mel out, or choose a VAE of waveforms")
+            raise ValueError("mel is null, but the model takes mels: leave mel out, or choose a model of waveforms")
         return {}
     if job.mel is not None and "mel" in job.model_fields_set:
         raise ValueError(f"mel is set, but model.kind {model.kind} takes waveforms: leave mel out")
+    if isinstance(model, CodecSpec):  # each channel is a signal of its own
+        return {"mel": None}
     return {"mel": None, "audio": job.audio.model_copy(update={"channels": _channels(job, model)})}
 
 

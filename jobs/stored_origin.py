@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.identity import differences
 from pipeline.source_spec import SourceSpec
+from workers.models.codec_spec import CodecSpec
 from workers.models.weights import weights_digest
 
 if TYPE_CHECKING:
@@ -100,6 +101,10 @@ def find_origin(source: SourceSpec) -> StoredOrigin | None:
     job = recorded_job(source.path)
     if not isinstance(job, MelJob | EncodeJob):
         return None
+    if isinstance(job.model if isinstance(job, EncodeJob) else None, CodecSpec):
+        raise ValueError(
+            f"source.path: {source.path} holds codes, which no method decodes; give one of mels or latents"
+        )
     return StoredOrigin(source.path, job, recorded_facts(recorded_manifest(source.path)))
 
 

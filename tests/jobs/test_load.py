@@ -66,8 +66,8 @@ WRONG = {
     "wrong_model": (
         GOOD.replace("kind: audio_vae", "kind: audio_vea"),
         [],
-        r"wrong.yaml:8: model.kind: must be one of audio_vae, autoencoder_kl, autoencoder_oobleck, got 'audio_vea';"
-        " did you mean audio_vae",
+        r"wrong.yaml:8: model.kind: must be one of audio_vae, autoencoder_kl, autoencoder_oobleck, encodec, dac, mimi,"
+        " got 'audio_vea'; did you mean audio_vae",
     ),
     "model_without_kind": (GOOD.replace("  kind: audio_vae\n", ""), [], r"model.kind: needs a `kind`"),
     "negative_length": (GOOD.replace("5.12", "-1"), [], r"segment.length_seconds: must be greater than 0, got -1"),

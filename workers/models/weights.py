@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from workers.models.audiogen.text_encoder_spec import TextEncoderSpec
+from workers.models.encoder_spec import EncoderSpec
 from workers.models.hearing_spec import HearingSpec
-from workers.models.vae_spec import VaeSpec
 from workers.models.vocoder_spec import VocoderSpec
 from workers.spec import Spec
 
@@ -15,7 +15,7 @@ from workers.spec import Spec
 _RANDOM_INIT_VERSION = "random weights 1"
 
 
-def weights_digest(spec: VaeSpec | VocoderSpec | TextEncoderSpec | HearingSpec) -> str:
+def weights_digest(spec: EncoderSpec | VocoderSpec | TextEncoderSpec | HearingSpec) -> str:
     """SHA-256 over a model's config, weights and what goes with them, as hex; equal wherever the files lie.
 
     For random weights it covers the architecture and the seed, of which they are a function.
