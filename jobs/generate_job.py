@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from jobs.base import Job, Work, decide_device, decided_device, output_path
 from pipeline.prompts_spec import PromptsSpec
@@ -13,6 +13,7 @@ from workers.files import absolute
 from workers.generate_worker_spec import GateSpec, GenerateWorkerSpec
 from workers.models.audiogen.audiogen_spec import AudioGenSpec
 from workers.models.audiogen.sampling_spec import SamplingSpec
+from workers.models.audiogen.spans import parse_spans
 from workers.models.precision import RequestedPrecision, resolve_precision
 
 if TYPE_CHECKING:
@@ -33,6 +34,14 @@ class PromptSettings(SamplingSpec):
     duration_seconds: float = Field(default=5.0, ge=MIN_SECONDS, le=MAX_SECONDS)
     variations: int = Field(default=1, ge=1, le=1 << 20)
     seed: int | None = Field(default=None, ge=0, lt=2**64)
+    prompt_audio: str = ""
+    mask: str = ""
+
+    @field_validator("mask")
+    @classmethod
+    def _check_spans(cls, mask: str) -> str:
+        parse_spans(mask)
+        return mask
 
 
 class GenerateJob(Job):

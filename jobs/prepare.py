@@ -14,7 +14,7 @@ from pipeline.changes import Changes, find_changes
 from pipeline.cluster import Resources
 from pipeline.inputs import Inputs, Looked
 from pipeline.pending import find_done
-from pipeline.plan import PAIR_COLUMNS, SIDE_COLUMNS, UNIT_COLUMNS, PlanSettings, build_plan
+from pipeline.plan import PAIR_COLUMNS, PROMPT_COLUMNS, SIDE_COLUMNS, UNIT_COLUMNS, PlanSettings, build_plan
 from pipeline.planned import Plan
 from pipeline.probe import PROBE_SCHEMA
 from pipeline.progress import Progress
@@ -133,7 +133,7 @@ def prepare(job: Job, resources: Resources, progress: Progress) -> Prepared:
     probes = PROBE_SCHEMA.empty_table() if probes is None else probes
     (_, channels), *_ = plan.shapes
     outputs = work.worker.outputs(settings.padded_samples, channels)
-    own = {*UNIT_COLUMNS.names, *PAIR_COLUMNS, *SIDE_COLUMNS}
+    own = {*UNIT_COLUMNS.names, *PAIR_COLUMNS, *PROMPT_COLUMNS, *SIDE_COLUMNS}
     metadata = pa.schema([field for field in plan.schema if field.name not in own])
     schema = store_schema(outputs, metadata, variable_length=work.variable_length)
     job.check_columns(schema)

@@ -51,6 +51,10 @@ units are to be made of each, all from its start on: such items are not cut."""
 PAIR_COLUMNS = ("_candidate_path", "_candidate_member", "_pair_status")
 """Columns of a listing of pairs, which the plan carries and the store does not."""
 
+PROMPT_COLUMNS = ("_prompt_audio_path",)
+"""Columns of a listing of prompts, which the plan carries and the store does not: where the sound lies that a row goes
+on from."""
+
 SIDE_COLUMNS = ("_reference_samples", "_candidate_samples")
 """Columns of such a listing where clips count without a counterpart, too: how long each is at the rate of the
 comparison, -1 where it is not there, -2 where it has another rate. Like those, they are not in the store."""
@@ -245,9 +249,12 @@ def _listed_lengths(items: pa.Table, rate: int) -> NDArray[np.int64]:
     """Samples of each item at `rate` by the durations of the listing, rounded up as from headers; 0 without one."""
     if "_duration_seconds" not in items.column_names:
         return np.zeros(items.num_rows, np.int64)
-    seconds = pc.fill_null(items["_duration_seconds"], 0.0).to_numpy()
-    lengths: NDArray[np.int64] = np.ceil(seconds * rate - _ROUNDING_SAMPLES).astype(np.int64)
-    return lengths
+    return listed_samples(pc.fill_null(items["_duration_seconds"], 0.0).to_numpy(), rate)
+
+
+def listed_samples(seconds: NDArray[np.float64], rate: int) -> NDArray[np.int64]:
+    """Samples at `rate` of sounds that are so long, rounded up as lengths from headers are."""
+    return np.ceil(seconds * rate - _ROUNDING_SAMPLES).astype(np.int64)
 
 
 def _resampled_lengths(probes: pa.Table, rate: int) -> NDArray[np.int64]:

@@ -10,6 +10,10 @@ class PromptsSpec(Spec):
 
     Columns `negative_prompt`, `duration_seconds`, `variations`, `temperature`, `top_k`, `top_p`, `guidance_scale` and
     `seed` override the job's settings row by row, where they are not empty; the other columns are carried.
+
+    `prompt_audio` names a recording, as seen from the table's folder, that the clip goes on from: it is the clip's
+    beginning, and `duration_seconds` is the length of the whole; the text may be left empty then. `mask` says which
+    stretches of it are made anew, in seconds: `1.5-2.75, 4-5`.
     """
 
     path: PathText = Field(min_length=1)

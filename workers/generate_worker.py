@@ -1,6 +1,7 @@
 """Prompts to sounds."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from math import inf, nan
 from typing import Any
@@ -12,7 +13,10 @@ from workers.audio.loudness import integrated_loudness
 from workers.device import resolve_device
 from workers.generate_worker_spec import VERDICTS, GenerateWorkerSpec
 from workers.metrics.one_thread import one_thread
-from workers.models.audiogen.audiogen import AudioGen, Clip, MadeClip
+from workers.models.audiogen.audiogen import AudioGen, Clip, MadeClip, PromptError
+from workers.models.audiogen.generate import UNKNOWN
+from workers.models.audiogen.given_sound import kept_frames, rejoined
+from workers.models.audiogen.spans import parse_spans
 
 SILENT_DBFS = -60.0
 STRETCH_SECONDS = 0.02
@@ -40,6 +44,8 @@ class GenerateWorker:
         self.model = AudioGen(
             spec.model, device=resolve_device(spec.device), precision=spec.precision, microbatch=spec.microbatch
         )
+        shape = self.model.shape
+        self._grid = {"hop_length": shape.codec.hop_length, "sample_rate": shape.sample_rate}
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """Make any number of clips.
@@ -47,7 +53,8 @@ class GenerateWorker:
         Args:
             batch: `prompt` and `negative_prompt` (texts), `num_samples` int64 [n], `bucket_samples` (one number, a
                 multiple of the hop, none is longer), `seed` int64 [n], `temperature`, `top_k`, `top_p` and
-                `guidance_scale` [n].
+                `guidance_scale` [n]. Perhaps `prompt_audio`, for each row the sound to go on from, float32 [C, N] at
+                the model's rate, or None; and `mask`, which stretches of it are made anew, as `parse_spans` takes them.
 
         Returns:
             The columns of `spec.outputs`, and `microbatch` int32 [n], the clips computed at once. `errors`
@@ -63,15 +70,44 @@ class GenerateWorker:
         hop = self.model.shape.codec.hop_length
         clips = _clips(batch, [-(-samples // hop) for samples in batch["num_samples"].tolist()])
         errors: list[Exception | None] = [self.model.complaint(clip) for clip in clips]
+        sounds = batch.get("prompt_audio") or [None] * len(clips)
+        given = [None if sound is None else torch.as_tensor(sound) for sound in sounds]
+        kept: dict[int, Tensor] = {}
+        for row, sound in enumerate(given):
+            if sound is not None and errors[row] is None:
+                try:
+                    clips[row], kept[row] = self._continued(clips[row], sound, batch["mask"][row])
+                except PromptError as error:
+                    errors[row] = error
         good = [row for row, error in enumerate(errors) if error is None]
         made = self.model.generate([clips[row] for row in good]) if good else []
-        for row, clip in zip(good, made, strict=True):
+        for place, (row, clip) in enumerate(zip(good, made, strict=True)):
             if not clip.is_finite:
                 errors[row] = NonFiniteError("the language model's numbers are not finite: its weights may be damaged")
+            elif row in kept:
+                sound = given[row]
+                assert sound is not None
+                made[place] = replace(clip, waveform=rejoined(clip.waveform, sound, kept[row], **self._grid))
         columns = self._columns(made, batch["num_samples"][good], int(batch["bucket_samples"]))
         spread = {name: _spread(values, good, len(clips)) for name, values in columns.items()}
         spread["microbatch"] = spread["microbatch"].clamp(min=1)
         return {**spread, "errors": errors}
+
+    def _continued(self, clip: Clip, sound: Tensor, mask: str) -> tuple[Clip, Tensor]:
+        """A clip with the codes of a sound that it goes on from, and which of its frames those are.
+
+        Raises:
+            PromptError: The codec makes no codes of sounds, or nothing is left to be made.
+        """
+        if not self.model.supports_continuation:
+            raise PromptError(
+                "prompt_audio: this model's codec divides sounds by their level, and cannot go on from one"
+            )
+        kept = kept_frames(clip.num_frames, sound.shape[1], parse_spans(mask), **self._grid)
+        if kept.all():
+            raise PromptError("prompt_audio is as long as the clip is to be: ask for a longer clip, or set mask")
+        codes = torch.nn.functional.pad(self.model.encode(sound[None])[0], (0, clip.num_frames))[:, : clip.num_frames]
+        return replace(clip, known=codes.where(kept, UNKNOWN)), kept
 
     def _columns(self, made: Sequence[MadeClip], num_samples: Tensor, bucket_samples: int) -> dict[str, Tensor]:
         """Of the clips that could be made; sounds and codes are zero behind a clip's end."""

@@ -17,12 +17,14 @@ import pyarrow.compute as pc
 
 from pipeline.decode import WAVEFORM
 from pipeline.failure import FAILURE
-from pipeline.plan import LISTING_COLUMNS, PAIR_COLUMNS, SIDE_COLUMNS, UNIT_COLUMNS
+from pipeline.plan import LISTING_COLUMNS, PAIR_COLUMNS, PROMPT_COLUMNS, SIDE_COLUMNS, UNIT_COLUMNS
 from pipeline.source.errors import SourceError
 from pipeline.source_spec import SourceSpec
 from pipeline.store.schema import BASE_FIELDS, DIGEST_FIELD
 
-INTERNAL_COLUMNS = frozenset({*LISTING_COLUMNS, *PAIR_COLUMNS, *SIDE_COLUMNS, WAVEFORM, FAILURE, *UNIT_COLUMNS.names})
+INTERNAL_COLUMNS = frozenset(
+    {*LISTING_COLUMNS, *PAIR_COLUMNS, *PROMPT_COLUMNS, *SIDE_COLUMNS, WAVEFORM, FAILURE, *UNIT_COLUMNS.names}
+)
 """Columns of the plan and of the blocks that travel through a pass. What is not stored begins with `_`."""
 RESERVED_COLUMNS = INTERNAL_COLUMNS | {field.name for field in (*BASE_FIELDS, DIGEST_FIELD)}
 

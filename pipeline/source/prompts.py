@@ -19,16 +19,21 @@ import pyarrow.compute as pc
 import pyarrow.csv
 from pydantic import BaseModel, ValidationError
 
+from pipeline.probe import probe_items
 from pipeline.prompts_spec import PromptsSpec
 from pipeline.source.errors import SourceError
 from pipeline.source.items import RESERVED_COLUMNS, require_columns
 from pipeline.source.listing import Listing
-from pipeline.source.manifest import MANIFEST_EXTENSIONS, read_table
+from pipeline.source.manifest import MANIFEST_EXTENSIONS, read_table, resolve_paths
 from workers.files import absolute, check_uri, open_file
-from workers.files.uri import extension_of
+from workers.files.uri import extension_of, folder_of
 
 NEGATIVE_PROMPT = "negative_prompt"
 SEED = "seed"
+PROMPT_AUDIO = "prompt_audio"
+MASK = "mask"
+AUDIO_PATH, AUDIO_SECONDS, AUDIO_FINGERPRINT = "_prompt_audio_path", "prompt_audio_seconds", "prompt_audio_fingerprint"
+"""Columns that say more of the sound that a row goes on from; the first is not stored."""
 TEXTS = ".txt"
 _SLUG_LENGTH = 40
 _EXACT_BELOW = 2.0**53
@@ -63,6 +68,7 @@ def list_prompts(spec: PromptsSpec, defaults: BaseModel) -> Listing:
     settings = [name for name in type(defaults).model_fields if name in table.column_names]
     rows = _plain_rows(table.select([spec.prompt_column, *settings]), spec)
     made = [_Row.of(row.pop(spec.prompt_column), row, defaults) for row in rows]
+    given = _given_sounds(made, spec) if PROMPT_AUDIO in table.column_names else {}
     names = _names(table, spec, made)
     columns: dict[str, Any] = {
         "_item": pa.array(names, pa.string()),
@@ -74,12 +80,12 @@ def list_prompts(spec: PromptsSpec, defaults: BaseModel) -> Listing:
         "prompt": pa.array([row.prompt for row in made], pa.string()),
     }
     for name in type(defaults).model_fields:
-        if name not in ("duration_seconds", "variations"):
+        if name not in ("duration_seconds", "variations") and (given or name not in (PROMPT_AUDIO, MASK)):
             stored = "prompt_seed" if name == "seed" else name
             # none of a row that cannot be used: where it could be before or can be again, that is a change
             values = [None if row.error else row.settings[name] for row in made]
             columns[stored] = pa.array(values, _TYPES[name])
-    items = pa.table(columns | {name: table[name] for name in carried})
+    items = pa.table(columns | given | {name: table[name] for name in carried})
     order = pc.sort_indices(items["_item"])
     broken = sum(row.error is not None for row in made)
     notes = (f"of {len(made):,} prompts, {broken:,} cannot be used, and go into the quarantine",) if broken else ()
@@ -93,6 +99,8 @@ _TYPES = {
     "top_p": pa.float64(),
     "guidance_scale": pa.float64(),
     "seed": pa.uint64(),
+    PROMPT_AUDIO: pa.string(),
+    MASK: pa.string(),
 }
 
 
@@ -109,7 +117,10 @@ class _Row:
         given = {name: _plain(value) for name, value in overrides.items() if value is not None and value != ""}
         if given.get(SEED) in _NO_NUMBER:
             del given[SEED]
-        error = (None if text.strip() else "the prompt is empty") or _rounded(overrides.get(SEED))
+        error = None if text.strip() or given.get(PROMPT_AUDIO) else "the prompt is empty"
+        if given.get(MASK) and not given.get(PROMPT_AUDIO):
+            error = error or f"mask is {given[MASK]!r}, but there is no prompt_audio that it could be of"
+        error = error or _rounded(overrides.get(SEED))
         settings = defaults.model_dump()
         try:
             settings = type(defaults).model_validate(settings | given).model_dump()
@@ -129,6 +140,38 @@ class _Row:
         plain = unicodedata.normalize("NFKD", self.prompt).encode("ascii", "ignore").decode().lower()
         slug = re.sub(r"[^a-z0-9]+", "-", plain)[:_SLUG_LENGTH].strip("-")
         return f"{slug}-{digest.hexdigest()}" if slug else digest.hexdigest()
+
+
+def _given_sounds(rows: Sequence[_Row], spec: PromptsSpec) -> dict[str, pa.Array]:
+    """Columns that say where the sounds lie that rows go on from, how long they are, and what they are.
+
+    A row whose sound cannot be read gets its error.
+
+    Raises:
+        SourceError: A path holds credentials, or nothing opens it.
+    """
+    names = [str(row.settings[PROMPT_AUDIO]) if row.error is None else "" for row in rows]
+    distinct = list(dict.fromkeys(filter(None, names)))
+    folder = folder_of(absolute(spec.path))
+    paths = resolve_paths(pa.chunked_array([distinct], pa.string()), folder, where=spec.path).to_pylist()
+    items = pa.table({"_item": distinct, "_path": paths, "_member": pa.nulls(len(distinct), pa.string())})
+    found = probe_items(items.cast(_PLACES), None, lambda _: None).to_pylist() if distinct else []
+    headers = dict(zip(distinct, zip(paths, found, strict=True), strict=True))
+    told: list[tuple[str | None, float | None, str | None]] = []
+    for name, row in zip(names, rows, strict=True):
+        path, header = headers.get(name, (None, {}))
+        if header.get("error"):
+            row.error = f"prompt_audio {name!r}: {header['error']}"
+        if not header or row.error is not None:
+            told.append((None, None, None))
+        else:
+            told.append((path, header["num_frames"] / header["sample_rate"], header["fingerprint"].hex()))
+    columns = zip(*told, strict=True)
+    types = {AUDIO_PATH: pa.string(), AUDIO_SECONDS: pa.float64(), AUDIO_FINGERPRINT: pa.string()}
+    return {name: pa.array(values, types[name]) for name, values in zip(types, columns, strict=True)}
+
+
+_PLACES = pa.schema([(name, pa.string()) for name in ("_item", "_path", "_member")])
 
 
 def _plain(value: Any) -> Any:
@@ -170,9 +213,14 @@ def _read(spec: PromptsSpec) -> pa.Table:
         known = ", ".join(sorted({*MANIFEST_EXTENSIONS, TEXTS}))
         raise SourceError(f"source.path: {spec.path!r} is no table of prompts; give one of {known}")
     # as numbers, seeds beyond 63 bits would be rounded
-    texts = [spec.prompt_column, NEGATIVE_PROMPT, SEED, *filter(None, [spec.id_column])]
+    texts = [spec.prompt_column, NEGATIVE_PROMPT, SEED, PROMPT_AUDIO, MASK, *filter(None, [spec.id_column])]
     table = read_table(spec.path, texts=texts)
     require_columns(table.schema, (spec.prompt_column, spec.id_column, *(spec.columns or ())), spec.path)
+    if MASK in table.column_names and PROMPT_AUDIO not in table.column_names:
+        raise SourceError(
+            f"{spec.path}: column 'mask' says what of {PROMPT_AUDIO!r} is made anew, and there is no such column; add"
+            " it, or rename 'mask'"
+        )
     return table
 
 
@@ -180,7 +228,7 @@ def _carried(table: pa.Table, spec: PromptsSpec, settings: type[BaseModel]) -> S
     """Columns that go into the store as they are."""
     spent = {spec.prompt_column, spec.id_column, *settings.model_fields}
     names = [name for name in table.column_names if name not in spent] if spec.columns is None else spec.columns
-    taken = RESERVED_COLUMNS | {"prompt", "prompt_seed"}
+    taken = RESERVED_COLUMNS | {"prompt", "prompt_seed", AUDIO_SECONDS, AUDIO_FINGERPRINT}
     for name in names:
         if name in taken or name.startswith("_"):
             raise SourceError(

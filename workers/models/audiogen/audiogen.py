@@ -187,7 +187,8 @@ class AudioGen:
         frames, first = -(-clip.num_frames // step) * step, 0
         if clip.known is not None:
             unknown = (clip.known == UNKNOWN).any(0).nonzero()
-            first = int(unknown[0]) if len(unknown) else clip.num_frames
+            # What lies between is gone through step by step, so that random beginnings share microbatches.
+            first = int(unknown[0]) // step * step if len(unknown) else frames
         guided = clip.guidance_scale != 1
         return _Kind(frames, first, bucket, guided, guided and bool(clip.negative_prompt))
 
@@ -252,6 +253,7 @@ class AudioGen:
                 guidance=guidance.float(),
             ),
             seeds=seeds.tolist(),
+            first_unknown=kind.first_unknown,
             **self._windows,
             on_step=on_step,
         )

@@ -68,6 +68,7 @@ def generate_codes(
     seeds: Sequence[int],
     window: int,
     stride: int,
+    first_unknown: int = 0,
     on_step: Callable[[], None] | None = None,
 ) -> Tensor:
     """Make the codes of a batch that are not known.
@@ -75,13 +76,14 @@ def generate_codes(
     Args:
         model: The language model.
         texts: Of the clips, on the model's device.
-        known: int64 [B, K, frames] on the CPU, UNKNOWN where a code is to be made; the first frame with one is the
-            same in every clip.
+        known: int64 [B, K, frames] on the CPU, UNKNOWN where a code is to be made.
         guided: Whether the clips are guided away from their null text or negative prompt.
         sampling: How tokens are chosen, a row for each clip.
         seeds: Of the clips' random numbers.
         window: Frames that the model sees at most.
         stride: Frames that a further window leaves behind.
+        first_unknown: A frame before which all codes are known in every clip. They are read at once, and all behind
+            them step by step, known or not: so what a clip's numbers are like follows from this and its own codes.
         on_step: Called before each step; what it raises ends the generation.
 
     Returns:
@@ -93,14 +95,14 @@ def generate_codes(
     sampling = sampling.to(device)
     sampler, guidance = Sampler(sampling, spec.card), sampling.guidance[:, None]
     codes, checksum = known.clone(), torch.zeros(len(known) * (2 if guided else 1), device=device)
+    settled = first_unknown
     for seen in windows(frames, window=window, stride=stride):
-        piece = codes[..., seen.start : seen.stop]
-        unknown = (piece == UNKNOWN).any(1).any(0)
-        if not unknown.any():
+        if settled >= seen.stop:
             continue
+        piece = codes[..., seen.start : seen.stop]
         sequence = to_sequence(piece, spec.delays, spec.card).to(device)
         numbers = to_sequence(uniforms[..., seen.start : seen.stop], spec.delays, 0).to(device)
-        begin, end = first_step(int(unknown.nonzero()[0]), spec.delays), sequence.shape[-1]
+        begin, end = first_step(max(settled - seen.start, 0), spec.delays), sequence.shape[-1]
         decoder = Decoder(model, texts, end - 1, guided=guided)
         hidden = decoder.prefill(sequence[..., :begin])
         for step in range(begin, end):
@@ -113,5 +115,6 @@ def generate_codes(
             if step + 1 < end:
                 hidden = decoder.step(place)
         codes[..., seen.start : seen.stop] = to_codes(sequence, spec.delays).cpu()
+        settled = seen.stop
     finite = checksum.isfinite().view(-1, len(codes)).all(0).cpu()
     return codes.where(finite[:, None, None], UNKNOWN)

@@ -47,10 +47,13 @@ def test_greedy_codes_equal_audiocrafts(reference_lm: tuple[LanguageModel, Texts
     assert torch.equal(made, reference("A_generate.pt")["greedy_alone"])
 
 
-@pytest.mark.parametrize(("key", "frames", "prompt"), [("greedy_continuation", 40, 9), ("extended_tokens", 212, 0)])
+@pytest.mark.parametrize(
+    ("key", "frames", "prompt", "first_unknown"),
+    [("greedy_continuation", 40, 9, 0), ("greedy_continuation", 40, 9, 9), ("extended_tokens", 212, 0, 0)],
+)
 @torch.inference_mode()
 def test_continuation_and_extension_equal_audiocrafts(
-    reference_lm: tuple[LanguageModel, Texts], key: str, frames: int, prompt: int
+    reference_lm: tuple[LanguageModel, Texts], key: str, frames: int, prompt: int, first_unknown: int
 ) -> None:
     lm, texts = reference_lm
     theirs = reference("A_generate.pt")
@@ -65,6 +68,7 @@ def test_continuation_and_extension_equal_audiocrafts(
         seeds=[0],
         window=150,
         stride=25,
+        first_unknown=first_unknown,
     )
     assert torch.equal(made, theirs[key])
 
@@ -82,6 +86,22 @@ def test_what_is_given_is_kept_and_the_rest_is_made() -> None:
     assert torch.equal(made[known != UNKNOWN], known[known != UNKNOWN])
     assert made.min() >= 0
     assert made.max() < SPEC.card
+
+
+@torch.inference_mode()
+def test_holes_of_one_clip_change_nothing_in_another() -> None:
+    """However far on they are, in whatever window."""
+    packed, texts = PackedLm(tiny_lm(), rows=4), texts_of(SPEC, [4, 2])
+    known = torch.randint(0, SPEC.card, (2, SPEC.num_codebooks, 47), generator=torch.Generator().manual_seed(5))
+    known[:, :, 8:12] = UNKNOWN
+    known[0, :, 33:] = UNKNOWN
+    known[1, :, 41:43] = UNKNOWN
+    sampling = sampling_of(2, top_k=9)
+    settings = {"guided": True, "sampling": sampling, "first_unknown": 5, **WINDOW}
+    together = generate_codes(packed, texts, known, seeds=[1, 2], **settings)
+    other = torch.stack([torch.zeros_like(known[0]), known[1]])
+    alone = generate_codes(packed, texts, other, seeds=[7, 2], **settings)
+    assert torch.equal(together[1], alone[1])
 
 
 @torch.inference_mode()
