@@ -10,11 +10,14 @@ from pipeline.segment_spec import SegmentSpec
 from workers.audio.decode_spec import DecodeSpec
 from workers.device_kind import DeviceKind, RequestedDevice
 from workers.files import absolute
-from workers.generate_worker_spec import GateSpec, GenerateWorkerSpec
+from workers.gate_spec import GateSpec
+from workers.generate_worker_spec import GenerateWorkerSpec
 from workers.models.audiogen.audiogen_spec import AudioGenSpec
 from workers.models.audiogen.sampling_spec import SamplingSpec
 from workers.models.audiogen.spans import parse_spans
+from workers.models.clap_spec import ClapSpec
 from workers.models.precision import RequestedPrecision, resolve_precision
+from workers.models.weights import weights_digest
 
 if TYPE_CHECKING:
     from pipeline.inputs import Inputs
@@ -71,6 +74,9 @@ class GenerateJob(Job):
     gate: GateSpec = GateSpec()
     """Which sounds are good enough."""
 
+    clap: ClapSpec | None = None
+    """A CLAP model that hears how near each sound is to its text, into a column `clap`."""
+
     microbatch: Annotated[int, Field(ge=1, le=4096)] = 8
     """Clips that the model makes at once. Always filled up to this many, so a clip never depends on its neighbours;
     another number may change the last bits, and so a token: it is part of the identity."""
@@ -97,7 +103,12 @@ class GenerateJob(Job):
         model, notes = self.model.resolved()
         if self.precision == "auto":
             notes += (f"precision {reason}",)
+        clap = self.clap
+        if clap is not None:
+            clap, more = clap.resolved()
+            notes += more
         changes = {
+            "clap": clap,
             "device": device,
             "precision": precision,
             "model": model,
@@ -128,10 +139,15 @@ class GenerateJob(Job):
         worker = GenerateWorkerSpec(
             model=self.model,
             gate=self.gate,
+            clap=self.clap,
             precision=self.precision,
             microbatch=self.microbatch,
             device=self.device_kind,
         )
+        facts = {"weights": audiogen_digest(self.model)}
+        if self.clap is not None:
+            self.clap.check_tokenizer()
+            facts["clap"] = weights_digest(self.clap)
         shape = self.model.shape()
         hop = shape.codec.hop_length
         return Work(
@@ -146,7 +162,7 @@ class GenerateJob(Job):
             alignment_samples=hop,
             min_samples=hop,
             variable_length=True,
-            facts={"weights": audiogen_digest(self.model)},
+            facts=facts,
         )
 
 

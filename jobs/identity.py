@@ -32,7 +32,10 @@ facts hold the digest of weights), and a name for values that are spelt out besi
 COUNTS = frozenset({"variations"})
 """Fields that only say how many units there are, which the plan knows: more of them go into the same store."""
 
-ADDED = {"source": {"duration_column", "audio_column", "member_extension"}}
+ADDED = {
+    "source": {"duration_column", "audio_column", "member_extension"},
+    "gate": {"min_clap", "best_of", "best_by"},
+}
 """Fields that specs did not have from the start. Unset, they are left out, so that older stores keep their identity."""
 
 ADDED_ABOVE = {"embedding", "classifier", "clap", "text_column", "device", "microbatch"}
@@ -52,8 +55,9 @@ def identity(job: Job, facts: dict[str, str]) -> str:
     """
     given = {name: value for name, value in job.content().items() if name not in COUNTS}
     content = {name: value for name, value in given.items() if name not in ADDED_ABOVE or value is not None}
-    for name, fields in NOT_CONTENT.items():
+    for name in {*NOT_CONTENT, *ADDED}:
         if isinstance(content.get(name), dict):
+            fields = NOT_CONTENT.get(name, set())
             unset = {key for key in ADDED.get(name, ()) if content[name].get(key) is None}
             content[name] = {key: value for key, value in content[name].items() if key not in fields | unset}
     canonical = {"version": IDENTITY_VERSION, "content": content, "facts": facts}

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import pyarrow as pa
+from pydantic import ValidationError
 
 from jobs.base import Job, Work, output_path
 from jobs.identity import identity, recorded_spec
@@ -92,6 +93,9 @@ def prepare(job: Job, resources: Resources, progress: Progress) -> Prepared:
         work = job.work()
     except SpecError:
         raise
+    except ValidationError as error:  # of a worker's settings, which the spec's put together
+        told = (problem["msg"].removeprefix("Value error, ") for problem in error.errors(include_url=False))
+        raise ValueError("; ".join(told)) from error
     except ValueError as error:
         raise ValueError(f"model: {error}") from error
     settings = PlanSettings(

@@ -3,20 +3,24 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from hashlib import blake2b
 from math import inf, nan
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from workers.audio.loudness import integrated_loudness
 from workers.device import resolve_device
-from workers.generate_worker_spec import VERDICTS, GenerateWorkerSpec
+from workers.gate import best_candidates, verdicts
+from workers.generate_worker_spec import GenerateWorkerSpec
 from workers.metrics.one_thread import one_thread
 from workers.models.audiogen.audiogen import AudioGen, Clip, MadeClip, PromptError
 from workers.models.audiogen.generate import UNKNOWN
 from workers.models.audiogen.given_sound import kept_frames, rejoined
 from workers.models.audiogen.spans import parse_spans
+from workers.prompt_listener import PromptListener
 
 SILENT_DBFS = -60.0
 STRETCH_SECONDS = 0.02
@@ -45,6 +49,11 @@ class GenerateWorker:
             spec.model, device=resolve_device(spec.device), precision=spec.precision, microbatch=spec.microbatch
         )
         shape = self.model.shape
+        self._listener: PromptListener | None = None
+        if spec.clap is not None:
+            self._listener = PromptListener(
+                spec.clap, sample_rate=shape.sample_rate, device=self.model.device, microbatch=spec.microbatch
+            )
         self._grid = {"hop_length": shape.codec.hop_length, "sample_rate": shape.sample_rate}
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,18 +89,38 @@ class GenerateWorker:
                 except PromptError as error:
                     errors[row] = error
         good = [row for row, error in enumerate(errors) if error is None]
-        made = self.model.generate([clips[row] for row in good]) if good else []
-        for place, (row, clip) in enumerate(zip(good, made, strict=True)):
+        times = self.spec.gate.best_of or 1
+        tried = [row for row in good for _ in range(times)]
+        candidates = [_candidate(clips[row], place % times) for place, row in enumerate(tried)]
+        made = self.model.generate(candidates) if good else []
+        for place, (row, clip) in enumerate(zip(tried, made, strict=True)):
             if not clip.is_finite:
                 errors[row] = NonFiniteError("the language model's numbers are not finite: its weights may be damaged")
             elif row in kept:
                 sound = given[row]
                 assert sound is not None
                 made[place] = replace(clip, waveform=rejoined(clip.waveform, sound, kept[row], **self._grid))
-        columns = self._columns(made, batch["num_samples"][good], int(batch["bucket_samples"]))
+        columns = self._columns(made, batch["num_samples"][tried], int(batch["bucket_samples"]))
+        if made:
+            columns |= self._judged(columns, batch["num_samples"][tried], [batch["prompt"][row] for row in tried])
         spread = {name: _spread(values, good, len(clips)) for name, values in columns.items()}
         spread["microbatch"] = spread["microbatch"].clamp(min=1)
         return {**spread, "errors": errors}
+
+    def _judged(self, columns: dict[str, Tensor], num_samples: Tensor, prompts: Sequence[str]) -> dict[str, Tensor]:
+        """The columns of all candidates with a verdict, and of several of one clip those of the best."""
+        if self._listener is not None:
+            columns["clap"] = self._nearness(columns["audio"], num_samples, prompts)
+        columns["verdict"] = verdicts(columns, self.spec.gate)
+        if (times := self.spec.gate.best_of) is None:
+            return columns
+        best = best_candidates(columns, self.spec.gate)
+        seconds, microbatch = (columns[name].view(-1, times) for name in ("seconds", "microbatch"))
+        return {name: values[best] for name, values in columns.items()} | {
+            "candidate": (best % times).double(),
+            "seconds": seconds.sum(1),
+            "microbatch": microbatch.amin(1),
+        }
 
     def _continued(self, clip: Clip, sound: Tensor, mask: str) -> tuple[Clip, Tensor]:
         """A clip with the codes of a sound that it goes on from, and which of its frames those are.
@@ -128,24 +157,29 @@ class GenerateWorker:
             "loudness_lufs": loudness.where(loudness > -inf, nan),
             "clipped_fraction": clipped,
             "silence_fraction": silence,
-            "verdict": self._verdicts(loudness, silence, clipped),
             "seconds": torch.tensor([clip.seconds for clip in made], dtype=torch.float64),
             "microbatch": torch.tensor([clip.microbatch for clip in made], dtype=torch.int32),
         }
 
-    def _verdicts(self, loudness: Tensor, silence: Tensor, clipped: Tensor) -> Tensor:
-        """Places in VERDICTS, int8 [n]: the first gate that a sound does not pass."""
-        gate = self.spec.gate
-        verdict = torch.zeros(len(loudness), dtype=torch.int8)
-        fails = {
-            "clipped": None if gate.max_clipped is None else clipped > gate.max_clipped,
-            "too_silent": None if gate.max_silence is None else silence > gate.max_silence,
-            "too_quiet": None if gate.min_loudness_lufs is None else loudness < gate.min_loudness_lufs,
-        }
-        for name, failed in fails.items():
-            if failed is not None:
-                verdict[failed] = VERDICTS.index(name)
-        return verdict
+    def _nearness(self, sound: Tensor, num_samples: Tensor, prompts: Sequence[str]) -> Tensor:
+        """How near clips are to their texts, float64 [n], NaN where there is no text; channels are averaged."""
+        assert self._listener is not None
+        clips = [one[:, :length].mean(0).numpy() for one, length in zip(sound, num_samples.tolist(), strict=True)]
+        dimension = self._listener.dimension
+        vectors = [
+            (np.zeros(dimension, np.float32) if one.values is None else one.values, one.status)
+            for one in self._listener.clips(clips).vectors
+        ]
+        scores = self._listener(vectors, prompts, [False] * len(prompts))
+        return torch.tensor([value for value, _ in scores], dtype=torch.float64)
+
+
+def _candidate(clip: Clip, number: int) -> Clip:
+    """The same clip with other random numbers, from a seed that follows from its own; the first is the clip itself."""
+    if number == 0:
+        return clip
+    digest = blake2b(f"{clip.seed % 2**64}:{number}".encode(), digest_size=8).digest()
+    return replace(clip, seed=int.from_bytes(digest, "little"))
 
 
 def silence_fraction(sound: Tensor, num_samples: Tensor, sample_rate: int) -> Tensor:

@@ -1,35 +1,22 @@
 """Settings of the generate worker."""
 
 from functools import lru_cache
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from workers.audio_column import AudioColumn
 from workers.column import Column
 from workers.device_kind import RequestedDevice
+from workers.gate_spec import VERDICTS, GateSpec
 from workers.label_column import LabelColumn
 from workers.models.audiogen.audiogen_spec import AudioGenSpec
 from workers.models.audiogen.shape import AudioGenShape
+from workers.models.clap_spec import ClapSpec
 from workers.models.precision import Precision
 from workers.number_column import NumberColumn
 from workers.spec import Spec
 from workers.tensor_column import TensorColumn
-
-VERDICTS = ("accepted", "too_quiet", "too_silent", "clipped")
-
-
-class GateSpec(Spec):
-    """What a sound must be like to be accepted; one that is not is stored all the same, and its `verdict` says why."""
-
-    min_loudness_lufs: float | None = Field(default=None, ge=-70, le=0)
-    """At least this loud, integrated over the clip; a quieter one is `too_quiet`."""
-
-    max_silence: float | None = Field(default=None, ge=0, le=1)
-    """At most this much of it is silence; more is `too_silent`."""
-
-    max_clipped: float | None = Field(default=None, ge=0, le=1)
-    """At most this much of its samples are beyond full scale; more is `clipped`."""
 
 
 @lru_cache(maxsize=8)
@@ -46,6 +33,9 @@ class GenerateWorkerSpec(Spec):
 
     gate: GateSpec = GateSpec()
     """Which of them are good enough."""
+
+    clap: ClapSpec | None = None
+    """What hears how near a sound is to its text."""
 
     precision: Precision = "float32"
     """What the language model computes in."""
@@ -89,6 +79,7 @@ class GenerateWorkerSpec(Spec):
             ),
             NumberColumn(name="clipped_fraction", description="share of samples beyond full scale before division"),
             NumberColumn(name="silence_fraction", description="share of 20-ms stretches whose RMS is below -60 dBFS"),
+            *self._choice(),
             LabelColumn(name="verdict", description="what the gate says of the sound", labels=VERDICTS),
             NumberColumn(
                 name="seconds",
@@ -97,3 +88,21 @@ class GenerateWorkerSpec(Spec):
                 is_content=False,
             ),
         )
+
+    def _choice(self) -> list[Column]:
+        columns: list[Column] = []
+        if self.clap is not None:
+            described = "cosine between the sound and its text for the CLAP model; null where there is no text"
+            columns.append(NumberColumn(name="clap", description=described))
+        if self.gate.best_of is not None:
+            described = f"which of {self.gate.best_of} sounds this is, the best by {self.gate.best_by}; from 0"
+            columns.append(NumberColumn(name="candidate", description=described))
+        return columns
+
+    @model_validator(mode="after")
+    def _check_clap(self) -> Self:
+        if self.gate.needs_clap and self.clap is None:
+            raise ValueError(
+                "gate asks how near sounds are to their texts, but there is no clap model: set clap.weights"
+            )
+        return self

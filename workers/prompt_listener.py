@@ -28,6 +28,8 @@ class PromptListener:
     """
 
     def __init__(self, spec: ClapSpec, *, sample_rate: int, device: torch.device, microbatch: int) -> None:
+        self.dimension = spec.dimension
+        """Of the vectors, d."""
         self._model = Clap(spec, device)
         self._model.tokens([""])  # a missing tokenizer is an error now, not with the first block
         self.clips = ClipListener(self._model, sample_rate=sample_rate, device=device, microbatch=microbatch)
