@@ -35,6 +35,7 @@ COUNTS = frozenset({"variations"})
 ADDED = {
     "source": {"duration_column", "audio_column", "member_extension"},
     "gate": {"min_clap", "best_of", "best_by"},
+    "model": {"custom_shape"},
 }
 """Fields that specs did not have from the start. Unset, they are left out, so that older stores keep their identity."""
 

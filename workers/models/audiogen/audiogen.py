@@ -116,14 +116,48 @@ class AudioGen:
         """Held by whoever generates, where several threads may."""
 
     @property
+    def is_ready(self) -> bool:
+        """Whether clips can be made: always, since a model that cannot be loaded raises where it is constructed."""
+        return True
+
+    @property
     def supports_continuation(self) -> bool:
         """Whether sound can be turned into codes to go on from."""
         return not self.shape.codec.renormalize
 
     @property
+    def supports_inpainting(self) -> bool:
+        """Whether holes in a sound can be filled: as `supports_continuation`."""
+        return self.supports_continuation
+
+    @property
+    def supports_negative_prompts(self) -> bool:
+        """Whether clips can be pushed away from a text: always, by guidance."""
+        return True
+
+    @property
     def supports_stereo(self) -> bool:
         """Whether sounds have two channels."""
         return self.shape.channels == 2
+
+    @property
+    def metadata(self) -> dict[str, int | float | str]:
+        """What a person asks of a model first, as plain values."""
+        lm, codec = self.shape.lm, self.shape.codec
+        return {
+            "sample_rate": self.shape.sample_rate,
+            "channels": self.shape.channels,
+            "frame_rate_hz": self.shape.frame_rate_hz,
+            "window_seconds": self.shape.segment_seconds,
+            "num_codebooks": lm.num_codebooks,
+            "codebook_size": codec.codebook_size,
+            "lm_hidden_dim": lm.dim,
+            "num_lm_layers": lm.num_layers,
+            "num_heads": lm.num_heads,
+            "text_hidden_dim": lm.text_dim,
+            "text_encoder": self.shape.text_encoder,
+            "device": str(self.device),
+        }
 
     def frames(self, seconds: float) -> int:
         """Frames that hold so much sound, at least one."""

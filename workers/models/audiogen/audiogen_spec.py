@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from workers.models.audiogen.custom_shape import CustomShape
 from workers.models.audiogen.shape import AudioGenShape
 from workers.models.audiogen.sizes import Size, shape_of
 from workers.models.audiogen.text_encoder_spec import TextEncoderSpec, hub_id_of, t5_config
@@ -44,6 +45,9 @@ class AudioGenSpec(Spec):
     size: Size = "debug"
     """Shape of a model with random weights; others bring their own."""
 
+    custom_shape: CustomShape | None = None
+    """Shape of a model with random weights, number by number, instead of `size`."""
+
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seed of the weights where they are random."""
 
@@ -62,6 +66,9 @@ class AudioGenSpec(Spec):
             raise ValueError(
                 "weights is random, and codec, codec_revision or revision is given: leave those out, or give weights"
             )
+        if self.custom_shape and (self.weights != "random" or self.size != "debug"):
+            wrong = "size is given too" if self.weights == "random" else f"weights is {self.weights}"
+            raise ValueError(f"custom_shape is for random weights, instead of size, and {wrong}: leave one of them out")
         if self.codec_revision and not self.codec:
             raise ValueError("codec_revision is given without codec: give the codec too, or leave it out")
         return self
@@ -76,8 +83,9 @@ class AudioGenSpec(Spec):
             ValueError: There is no such model, codec or text encoder, or one of them is refused.
         """
         if self.weights == "random":
+            longest = {"max_text_length": self.custom_shape.max_text_length} if self.custom_shape else {}
             encoder = self.text_encoder or TextEncoderSpec(
-                weights="random", random_dim=self.shape().lm.text_dim, seed=self.seed
+                weights="random", random_dim=self.shape().lm.text_dim, seed=self.seed, **longest
             )
             encoder, notes = encoder.resolved()
             return self.model_copy(update={"text_encoder": encoder}), notes
@@ -104,6 +112,8 @@ class AudioGenSpec(Spec):
         Raises:
             ValueError: They cannot be found or read.
         """
+        if self.custom_shape is not None:
+            return self.custom_shape.shape()
         return shape_of(self.size) if self.weights == "random" else self.files().shape()
 
     def files(self) -> "ModelFiles":
