@@ -6,6 +6,7 @@
   start-up: two jobs, one with an eighth of the pairs, and the difference of their pairs over that of their times.
 - `bare functions`: a process per core with one thread each that calls the metric functions on arrays in memory, and
   does nothing else: no files, no statuses to store, nothing to resume.
+- `reading functions`: the same, but each pair is read with soundfile first, as any script has to.
 
 Files are 200 pairs of coloured noise in bursts; a manifest names each fifty times.
 
@@ -77,13 +78,13 @@ def run_pipeline(folder: Path, num_pairs: int) -> float:
     return summary.seconds
 
 
-def run_bare(num_pairs: int) -> float:
-    """Pairs per second of the functions alone."""
+def run_bare(num_pairs: int, folder: Path | None = None) -> float:
+    """Pairs per second of the functions alone, or of reading the pairs of a folder and the functions."""
     shares = [num_pairs // CORES + (core < num_pairs % CORES) for core in range(CORES)]
     context = multiprocessing.get_context("spawn")
     ready = context.Barrier(CORES + 1)
     times = context.Queue()
-    workers = [context.Process(target=_score, args=(share, ready, times)) for share in shares]
+    workers = [context.Process(target=_score, args=(share, folder, ready, times)) for share in shares]
     for worker in workers:
         worker.start()
     ready.wait()
@@ -96,7 +97,7 @@ def run_bare(num_pairs: int) -> float:
     return num_pairs / seconds
 
 
-def _score(num_pairs: int, ready: Any, times: Any) -> None:
+def _score(num_pairs: int, folder: Path | None, ready: Any, times: Any) -> None:
     torch.set_num_threads(1)
     pairs = [clips_of(number) for number in range(NUM_FILES)]
     rates = {"reference_rate_hz": RATE, "degraded_rate_hz": RATE}
@@ -104,8 +105,15 @@ def _score(num_pairs: int, ready: Any, times: Any) -> None:
         scorer(*pairs[0], **rates)
         ready.wait()
         for number in range(num_pairs):
-            scorer(*pairs[number % NUM_FILES], **rates)
+            file = number % NUM_FILES
+            scorer(*(pairs[file] if folder is None else _read(folder, file)), **rates)
         times.put(None)
+
+
+def _read(folder: Path, number: int) -> Clips:
+    """One of the pairs that `write_pairs` wrote."""
+    first, second = (soundfile.read(folder / side / f"{number}.flac", dtype="float32") for side in ("ref", "out"))
+    return first[0], second[0]
 
 
 def main() -> None:
@@ -117,7 +125,7 @@ def main() -> None:
     arguments = parser.parse_args()
     num_pairs, rounds = (2_000, 1) if arguments.quick else (10_000, arguments.rounds)
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"  # of the processes that are started
-    found: dict[str, list[float]] = {name: [] for name in ("bare", "whole", "beyond")}
+    found: dict[str, list[float]] = {name: [] for name in ("bare", "reading", "whole", "beyond")}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_pairs(folder)
@@ -125,13 +133,18 @@ def main() -> None:
             write_manifests(folder, count)
         for _ in range(rounds):
             found["bare"].append(run_bare(num_pairs))
+            found["reading"].append(run_bare(num_pairs, folder))
             small, large = run_pipeline(folder, num_pairs // 8), run_pipeline(folder, num_pairs)
             found["whole"].append(num_pairs / large)
             found["beyond"].append((num_pairs - num_pairs // 8) / (large - small))
-    ratios = {name: [f / b for f, b in zip(found[name], found["bare"], strict=True)] for name in ("whole", "beyond")}
+    ratios = {
+        (name, peer): [f / p for f, p in zip(found[name], found[peer], strict=True)]
+        for name, peer in (("beyond", "bare"), ("whole", "bare"), ("beyond", "reading"))
+    }
     case = f"{num_pairs:,} pairs of {SECONDS:g} s"
     described = {
         "bare": "metric functions alone, all cores",
+        "reading": "metric functions and soundfile, all cores",
         "beyond": "pipeline, beyond start-up",
         "whole": "pipeline, start-up included",
     }
@@ -140,8 +153,8 @@ def main() -> None:
         for name, text in described.items()
     ]
     rows += [
-        Row(case=case, what=f"{described[name]} / bare", unit="", value=statistics.median(values), values=values)
-        for name, values in ratios.items()
+        Row(case=case, what=f"{described[name]} / {peer}", unit="", value=statistics.median(values), values=values)
+        for (name, peer), values in ratios.items()
     ]
     print_table(rows)
     if arguments.json:

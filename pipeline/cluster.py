@@ -11,6 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 LOOPBACK = "127.0.0.1"
+IDLE_WORKER_SECONDS = 60
+"""How long a process waits for its next task before Ray ends it. Ray's own second is over between two decode or write
+tasks wherever the model takes longer than that, and no process is spared where actors alone are as many as cores: each
+task then began in a new process, and each decoder with a new guarded child, 1 to 2 s of a core before any work. No more
+processes wait than ran at once before."""
 CONNECT_SECONDS = 5.0
 NVIDIA_DEVICES = ("/dev/nvidiactl", "/dev/dxg")
 """Device files of the NVIDIA driver, on Linux and on Linux under Windows."""
@@ -70,6 +75,7 @@ def _start(resources: Resources) -> None:
         _connect()
     else:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would tell its makers of every run
+        os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", str(1000 * IDLE_WORKER_SECONDS))
         with _own_sigterm():
             ray.init(
                 address="local",

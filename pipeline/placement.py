@@ -13,10 +13,11 @@ CPU_DECODE_SHARE = 0.45
 """How Ray's books divide the cores between models and decoding on a machine without GPUs. In truth both run whenever
 they have work, and the operating system shares the cores."""
 GPU_DECODE_CPUS = 0.9
-BLOCK_BYTES = 32 << 20
-"""Decoded bytes in a block: well below Ray's 128 MiB split, and enough to hide the cost of moving it."""
+BLOCK_BYTES = 64 << 20
+"""Decoded bytes in a block: below Ray's 128 MiB split, and enough to hide the cost of moving it. Half as many cost an
+evaluation of pairs of 5 s, 25 ms of a core each, 2 to 4 ms more per pair on a busy machine."""
 MAX_UNITS_PER_BLOCK = 1024
-"""Of units so short (half a second at 16 kHz) that BLOCK_BYTES does not bound them. A block costs Ray some 40 ms of
+"""Of units so short (a second at 16 kHz) that BLOCK_BYTES does not bound them. A block costs Ray some 40 ms of
 processor time, in all its processes together: 0.04 ms for each of so many units. And they are no more audio, so no more
 work for the model, than a block of longer ones."""
 FILE_BYTES = 32 << 20

@@ -48,7 +48,7 @@ def test_cpu_machines_run_an_actor_per_core_up_to_a_bound() -> None:
 
 
 def test_blocks_are_bounded_in_bytes_and_whole_microbatches() -> None:
-    assert place(unit_bytes=655_360).units_per_block == 48
+    assert place(unit_bytes=655_360).units_per_block == 96
     assert place(unit_bytes=1000).units_per_block == 248
     assert place(unit_bytes=1000, num_units=10_000_000).units_per_block == 1024
     assert place(unit_bytes=100 << 20).units_per_block == 1
