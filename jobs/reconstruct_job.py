@@ -100,7 +100,7 @@ class ReconstructJob(RecordingsJob):
         origin = find_origin(self.source)
         if origin is None:
             return super().inputs()
-        return StoredTensors(self.source, self._worker_spec(origin).stored_columns, origin.dtype)
+        return StoredTensors(self.source, self._worker_spec(origin).stored_columns, origin.dtype, self.sample_rate)
 
     def work(self) -> Work:
         """All models in one worker."""

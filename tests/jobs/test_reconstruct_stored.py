@@ -192,6 +192,33 @@ def test_through_ray_as_in_a_loop(mels: Path, tmp_path: Path) -> None:
     assert there.manifest.content_digest == here.manifest.content_digest
 
 
+@pytest.mark.parametrize("kept", ["its ids", "another type"])
+def test_units_that_were_made_anew_are_heard_anew(clips: Path, tmp_path: Path, kept: str) -> None:
+    settings = {"mel": {"preset": "audioldm2"}, "segment": {"length_seconds": 1.0}, "microbatch": 4}
+    source, mels = tmp_path / "source", tmp_path / "mels"
+    source.mkdir()
+    for file in sorted(clips.rglob("*.wav"))[:2]:
+        shutil.copy(file, source)
+    run("mel", source, mels, **settings)
+    first = reconstruct(mels, tmp_path / "sounds")
+    if kept == "its ids":
+        changed = min(source.iterdir())
+        samples, rate = soundfile.read(changed)
+        soundfile.write(changed, np.random.default_rng(0).uniform(-0.5, 0.5, samples.shape), rate)
+        run("mel", source, mels, **settings)
+    else:
+        shutil.rmtree(mels)
+        run("mel", source, mels, dtype="float32", **settings)
+    told = describe_outlook(look_ahead(load_job(str(tmp_path / "sounds.yaml"), [])))
+    assert "changed" in told
+    made = reconstruct(mels, tmp_path / "sounds")
+    assert 0 < made.num_new <= made.num_units
+    assert (made.num_new < made.num_units) == (kept == "its ids")
+    fresh = reconstruct(mels, tmp_path / "fresh")
+    assert made.manifest.content_digest == fresh.manifest.content_digest != first.manifest.content_digest
+    assert reconstruct(mels, tmp_path / "sounds").num_new == 0
+
+
 def test_a_growing_store_gives_what_it_has_gained(clips: Path, tmp_path: Path) -> None:
     settings = {"mel": {"preset": "audioldm2"}, "segment": {"length_seconds": 1.0}, "microbatch": 4}
     source = tmp_path / "source"
