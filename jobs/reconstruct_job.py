@@ -115,6 +115,9 @@ class ReconstructJob(RecordingsJob):
             self.vocoder.check_mel(self.mel)
             facts["vocoder"] = weights_digest(self.vocoder)
         origin = find_origin(self.source)
+        if origin is not None:
+            origin.check_weights(self.model, facts.get("weights"))
+            facts["stored"] = origin.stored
         worker = self._worker_spec(origin)
         return self.work_of(
             worker,

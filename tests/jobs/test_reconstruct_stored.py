@@ -133,6 +133,11 @@ def test_a_waveform_vae_from_recording_to_latents_to_sound(
         ({"audio": {"channels": "stereo"}}, r"audio.channels is stereo and the store's mono"),
         ({"model": None}, r"model is null, but .* holds latents: leave model out"),
         ({"model": {"kind": "autoencoder_kl", "weights": "random"}}, r"other weights than those that made the latents"),
+        ({"model": {"kind": "audio_vae"}}, r"model.kind is audio_vae and the store's autoencoder_kl"),
+        (
+            {"model": {"kind": "autoencoder_kl", "weights": "random", "mel_layout": "frequency_first"}},
+            r"model.mel_layout is frequency_first and the store's time_first",
+        ),
         ({"methods": ["decode"]}, r"only a VAE of waveforms decodes to sound"),
     ],
 )
@@ -141,6 +146,44 @@ def test_what_the_store_was_not_made_with_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         reconstruct(latents, tmp_path / "sounds", **fields)
+
+
+def test_latents_are_not_decoded_by_weights_that_took_the_place_of_theirs(
+    clips: Path, tiny_autoencoder_kl: Callable[..., Path], tmp_path: Path
+) -> None:
+    weights = tmp_path / "weights"
+    shutil.copytree(tiny_autoencoder_kl(), weights)
+    model = {"kind": "autoencoder_kl", "weights": str(weights)}
+    segment = {"length_seconds": 1.0, "max_segments": 1}
+    encoded = run("encode", clips, tmp_path / "latents", mel={"preset": "audioldm2"}, model=model, segment=segment)
+    shutil.copytree(tiny_autoencoder_kl(seed=1), weights, dirs_exist_ok=True)
+    with pytest.raises(ValueError, match=r"other weights than those that made the latents .* put those back"):
+        reconstruct(encoded.store, tmp_path / "sounds")
+
+
+def test_mels_that_cannot_be_taken_are_refused_at_once(clips: Path, vae: Path, tmp_path: Path) -> None:
+    common = {"mel": {"preset": "audioldm2"}, "microbatch": 4}
+    run("mel", clips, tmp_path / "odd", segment={"length_seconds": 0.5, "max_segments": 1}, **common)
+    with pytest.raises(ValueError, match="multiples of 4 mel bands and frames, got 64 bands and 50 frames"):
+        reconstruct(tmp_path / "odd", tmp_path / "one", model={"kind": "autoencoder_kl", "weights": str(vae)})
+    segment = {"length_seconds": 0.5, "max_segments": 1}
+    run("mel", clips, tmp_path / "kept", segment=segment, audio={"channels": "keep"}, **common)
+    for fields in ({}, {"audio": {"channels": "stereo"}}):
+        with pytest.raises(ValueError, match=r"audio.channels: keep.*give a store that was made with mono or stereo"):
+            reconstruct(tmp_path / "kept", tmp_path / "two", **fields)
+
+
+def test_what_can_be_told_while_the_source_is_away(mels: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(mels, source)
+    made = reconstruct(source, tmp_path / "sounds")
+    source.rename(tmp_path / "moved")
+    with pytest.raises(ValueError, match=r"made of a store of tensors \(mel\), which is not at the source.path"):
+        verify_store(made.store, fraction=1.0)
+    assert reconstruct(tmp_path / "moved", tmp_path / "sounds").num_new == 0
+    assert verify_store(made.store, fraction=1.0).sound
+    (tmp_path / "moved" / "job.yaml").unlink()
+    assert "audio/flac" in Path(write_report(made.store, to=str(tmp_path / "page.html")).file).read_text()
 
 
 def test_a_store_that_keeps_less_than_is_asked_for(clips: Path, vae: Path, tmp_path: Path) -> None:
