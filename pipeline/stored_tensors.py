@@ -20,6 +20,7 @@ from pipeline.store.cursor import PartCursor
 from workers.audio.decode_spec import DecodeSpec
 from workers.files import FileEntry, StorageUnavailableError, stat_file
 from workers.guarded.limits import GuardLimits
+from workers.media.errors import UnavailableFileError
 
 STORED = "_stored_"
 """How the columns of a block begin that hold the bytes of tensors."""
@@ -122,10 +123,11 @@ def _read(path: str, places: list[int], tensors: Sequence[str]) -> list[tuple[by
     except (OSError, ValueError, LookupError) as error:
         if len(places) > 1:
             return [result for place in places for result in _read(path, [place], tensors)]
+        is_away = isinstance(error, FileNotFoundError | PermissionError)
         return [
             BlockFailure(
                 stage="decode",
-                error_type=type(error).__name__,
+                error_type=(UnavailableFileError if is_away else type(error)).__name__,
                 reason=" ".join(str(error).split()),
                 isolate=isinstance(error, StorageUnavailableError),
             )
