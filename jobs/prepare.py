@@ -6,10 +6,11 @@ from functools import partial
 from typing import Any
 
 import pyarrow as pa
+from pydantic import ValidationError
 
 from jobs.base import Job, Work, output_path
 from jobs.identity import identity, recorded_spec
-from jobs.spec_error import SpecError
+from jobs.spec_error import SpecError, describe
 from pipeline.changes import Changes, find_changes
 from pipeline.cluster import Resources
 from pipeline.inputs import Inputs, Looked
@@ -92,6 +93,8 @@ def prepare(job: Job, resources: Resources, progress: Progress) -> Prepared:
         work = job.work()
     except SpecError:
         raise
+    except ValidationError as error:  # settings of the worker's that follow from the job's, each valid by itself
+        raise SpecError("; ".join(describe(detail) for detail in error.errors(include_url=False))) from error
     except ValueError as error:
         raise ValueError(f"model: {error}") from error
     settings = PlanSettings(

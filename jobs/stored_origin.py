@@ -140,7 +140,7 @@ def _differences(
     if section not in job.model_fields_set or given == own:
         return []
     if given is None or own is None:
-        return [(section, given, own if own is None else "set")]
+        return [(section, given and "set", own and "set")]
     found = differences(given.model_dump(mode="json"), own.model_dump(mode="json"), section)
     # A preset fills in the other fields of a mel, which then count as given.
     return [one for one in found if one[0].split(".")[1] in given.model_fields_set - {"preset", *but}]

@@ -2,11 +2,13 @@
 
 import io
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
@@ -19,6 +21,7 @@ from jobs.run import run_job
 from jobs.summary import Summary, describe_summary
 from jobs.verify import verify_store
 from pipeline.store import LatentStore
+from pipeline.stored_tensors import read_tensors
 from tests.jobs.stores import run_in_a_loop
 
 SETTINGS: dict[str, Any] = {"microbatch": 4, "griffin_lim": {"num_iterations": 2}}
@@ -138,7 +141,9 @@ def test_a_waveform_vae_from_recording_to_latents_to_sound(
             {"model": {"kind": "autoencoder_kl", "weights": "random", "mel_layout": "frequency_first"}},
             r"model.mel_layout is frequency_first and the store's time_first",
         ),
-        ({"methods": ["decode"]}, r"only a VAE of waveforms decodes to sound"),
+        ({"methods": ["decode"]}, r"^methods has decode, but only a VAE of waveforms decodes to sound: leave it out$"),
+        ({"mel": None}, r"mel is null and the store's set"),
+        ({"methods": []}, r"^methods: tuple should have at least 1 item after validation, not 0, got \(\)$"),
     ],
 )
 def test_what_the_store_was_not_made_with_is_refused(
@@ -218,6 +223,25 @@ def test_a_tensor_of_another_length_costs_its_own_unit(mels: Path, tmp_path: Pat
     made = reconstruct(broken, tmp_path / "sounds", limits={"max_failed_fraction": 1})
     assert made.manifest.totals.num_quarantined == 1
     assert made.manifest.totals.num_units == len(LatentStore(mels)) - 1
+
+
+def test_a_part_that_is_away_for_a_while_is_read_when_it_is_back(mels: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(mels, source)
+    part = min((source / "data").glob("*.parquet"))
+
+    def read_without_it(units: pa.Table, tensors: Sequence[str]) -> pa.Table:
+        part.rename(tmp_path / part.name)
+        try:
+            return read_tensors(units, tensors)
+        finally:
+            (tmp_path / part.name).rename(part)
+
+    with patch("pipeline.stored_tensors.read_tensors", read_without_it):
+        made = reconstruct(source, tmp_path / "sounds", limits={"max_failed_fraction": 1})
+    assert made.manifest.totals.num_quarantined > 0
+    made = reconstruct(source, tmp_path / "sounds")
+    assert (made.manifest.totals.num_quarantined, made.manifest.totals.num_units) == (0, made.num_units)
 
 
 def test_the_dry_run_and_the_report_know_what_it_is(mels: Path, tmp_path: Path) -> None:
