@@ -24,6 +24,7 @@ from workers.media.errors import UnavailableFileError
 
 STORED = "_stored_"
 """How the columns of a block begin that hold the bytes of tensors."""
+_MOVED = "its store may have written these units elsewhere since the plan was made; run the job again"
 _CACHE_BYTES = 64 << 20
 """Of decoded columns, where a part is compressed."""
 
@@ -123,12 +124,13 @@ def _read(path: str, places: list[int], tensors: Sequence[str]) -> list[tuple[by
     except (OSError, ValueError, LookupError) as error:
         if len(places) > 1:
             return [result for place in places for result in _read(path, [place], tensors)]
+        reason = " ".join(str(error).split())
         is_away = isinstance(error, FileNotFoundError | PermissionError)
         return [
             BlockFailure(
                 stage="decode",
                 error_type=(UnavailableFileError if is_away else type(error)).__name__,
-                reason=" ".join(str(error).split()),
+                reason=f"{reason}: {_MOVED}" if is_away else reason,
                 isolate=isinstance(error, StorageUnavailableError),
             )
         ]

@@ -20,6 +20,7 @@ from jobs.report import write_report
 from jobs.run import run_job
 from jobs.summary import Summary, describe_summary
 from jobs.verify import verify_store
+from pipeline.quarantine import read_quarantine
 from pipeline.store import LatentStore
 from pipeline.stored_tensors import read_tensors
 from tests.jobs.stores import run_in_a_loop
@@ -225,6 +226,11 @@ def test_a_tensor_of_another_length_costs_its_own_unit(mels: Path, tmp_path: Pat
     assert made.manifest.totals.num_units == len(LatentStore(mels)) - 1
 
 
+def reasons(store: str) -> list[str]:
+    found: list[str] = read_quarantine(store)["reason"].to_pylist()
+    return found
+
+
 def test_a_part_that_is_away_for_a_while_is_read_when_it_is_back(mels: Path, tmp_path: Path) -> None:
     source = tmp_path / "source"
     shutil.copytree(mels, source)
@@ -240,6 +246,7 @@ def test_a_part_that_is_away_for_a_while_is_read_when_it_is_back(mels: Path, tmp
     with patch("pipeline.stored_tensors.read_tensors", read_without_it):
         made = reconstruct(source, tmp_path / "sounds", limits={"max_failed_fraction": 1})
     assert made.manifest.totals.num_quarantined > 0
+    assert any("its store may have written these units elsewhere" in reason for reason in reasons(made.store))
     made = reconstruct(source, tmp_path / "sounds")
     assert (made.manifest.totals.num_quarantined, made.manifest.totals.num_units) == (0, made.num_units)
 
