@@ -117,7 +117,7 @@ class ReconstructJob(RecordingsJob):
         origin = find_origin(self.source)
         if origin is not None:
             origin.check_weights(self.model, facts.get("weights"))
-            facts["stored"] = origin.stored
+            facts["stored"] = "mels" if origin.stored == "mel" else "latents"
         worker = self._worker_spec(origin)
         return self.work_of(
             worker,

@@ -184,7 +184,7 @@ def test_what_can_be_told_while_the_source_is_away(mels: Path, tmp_path: Path) -
     shutil.copytree(mels, source)
     made = reconstruct(source, tmp_path / "sounds")
     source.rename(tmp_path / "moved")
-    with pytest.raises(ValueError, match=r"made of a store of tensors \(mel\), which is not at the source.path"):
+    with pytest.raises(ValueError, match=r"made of a store of mels, which is not at the source.path"):
         verify_store(made.store, fraction=1.0)
     assert reconstruct(tmp_path / "moved", tmp_path / "sounds").num_new == 0
     assert verify_store(made.store, fraction=1.0).sound
