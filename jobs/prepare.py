@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from jobs.base import Job, Work, output_path
 from jobs.identity import identity, recorded_spec
-from jobs.spec_error import SpecError
+from jobs.spec_error import SpecError, describe
 from pipeline.changes import Changes, find_changes
 from pipeline.cluster import Resources
 from pipeline.inputs import Inputs, Looked
@@ -93,9 +93,8 @@ def prepare(job: Job, resources: Resources, progress: Progress) -> Prepared:
         work = job.work()
     except SpecError:
         raise
-    except ValidationError as error:  # of a worker's settings, which the spec's put together
-        told = (problem["msg"].removeprefix("Value error, ") for problem in error.errors(include_url=False))
-        raise ValueError("; ".join(told)) from error
+    except ValidationError as error:  # settings of the worker's that follow from the job's, each valid by itself
+        raise SpecError("; ".join(describe(detail) for detail in error.errors(include_url=False))) from error
     except ValueError as error:
         raise ValueError(f"model: {error}") from error
     settings = PlanSettings(

@@ -97,6 +97,11 @@ class Remaker:
         except (FileNotFoundError, DamagedPartError) as error:
             raise SpecError(str(error)) from error
         recorded = recorded_facts(manifest)
+        if "stored" in recorded.keys() - self._work.facts.keys():
+            raise SpecError(
+                f"{store} was made of a store of {recorded['stored']}, which is not at the source.path of its"
+                f" {location.JOB} now: put it back, or run the job again with the source.path where it is"
+            )
         for name, value in self._work.facts.items():
             if name in recorded and recorded[name] != value:
                 raise SpecError(

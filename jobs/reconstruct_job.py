@@ -100,7 +100,7 @@ class ReconstructJob(RecordingsJob):
         origin = find_origin(self.source)
         if origin is None:
             return super().inputs()
-        return StoredTensors(self.source, self._worker_spec(origin).stored_columns, origin.dtype)
+        return StoredTensors(self.source, self._worker_spec(origin).stored_columns, origin.dtype, self.sample_rate)
 
     def work(self) -> Work:
         """All models in one worker."""
@@ -115,6 +115,9 @@ class ReconstructJob(RecordingsJob):
             self.vocoder.check_mel(self.mel)
             facts["vocoder"] = weights_digest(self.vocoder)
         origin = find_origin(self.source)
+        if origin is not None:
+            origin.check_weights(self.model, facts.get("weights"))
+            facts["stored"] = "mels" if origin.stored == "mel" else "latents"
         worker = self._worker_spec(origin)
         return self.work_of(
             worker,

@@ -230,13 +230,17 @@ def _recordings(plan: Plan | None, job: Job | None) -> Recordings | None:
     if plan is None or job is None or "_path" not in plan.schema.names:
         return None
     names: tuple[str, ...]
+    try:
+        inputs = job.inputs()
+    except (OSError, ValueError):  # it is a store that cannot be read now
+        return None
     if isinstance(job, EvaluateJob):
         names, rate = (ORIGINAL, "candidate"), job.sample_rate
-    elif isinstance(job, RecordingsJob) and job.inputs().decodes:
+    elif isinstance(job, RecordingsJob) and inputs.decodes:
         names, rate = (ORIGINAL,), job.sample_rate
     else:
         return None
-    return Recordings(plan, job.inputs(), names=names, sample_rate=rate, limits=job.limits.of_decoding)
+    return Recordings(plan, inputs, names=names, sample_rate=rate, limits=job.limits.of_decoding)
 
 
 def _state(store: str, plan: Plan | None, state: str) -> str:

@@ -72,6 +72,14 @@ def explain(
     return SpecError("\n".join(lines))
 
 
+def describe(detail: Any) -> str:
+    """One of pydantic's errors in settings that no file holds, as a sentence."""
+    name = ".".join(map(str, detail["loc"]))
+    if detail["type"] == "value_error":
+        return f"{name}: {detail['ctx']['error']}" if name else str(detail["ctx"]["error"])
+    return f"{name}: {_plain(detail)}"
+
+
 def _message(detail: Any, path: Path, given: Mapping[str, Any], model: type[BaseModel]) -> str:
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "extra_forbidden":
@@ -90,7 +98,11 @@ def _message(detail: Any, path: Path, given: Mapping[str, Any], model: type[Base
         return choose(detail["input"], allowed)
     if kind == "value_error":
         return str(context["error"])
-    message = detail["msg"][0].lower() + detail["msg"][1:]
+    return _plain(detail)
+
+
+def _plain(detail: Any) -> str:
+    message: str = detail["msg"][0].lower() + detail["msg"][1:]
     return f"{message.replace('input should be', 'must be')}, got {_shown(detail['input'])}"
 
 

@@ -1,12 +1,13 @@
 """A store of mels or latents as what a job goes on from: what it holds, and how that was made."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jobs.identity import differences
+from jobs.identity import NOT_CONTENT, differences
 from pipeline.source_spec import SourceSpec
 from workers.models.codec_spec import CodecSpec
-from workers.models.weights import weights_digest
+from workers.models.vae_spec import VaeSpec
 
 if TYPE_CHECKING:
     from jobs.encode_job import EncodeJob
@@ -48,10 +49,14 @@ class StoredOrigin:
         Raises:
             ValueError: The job says otherwise; the message lists what and tells what to leave out.
         """
+        if self.job.audio.channels == "keep":
+            raise ValueError(
+                f"source.path: {self.store} was made with audio.channels: keep: its units may differ in channels;"
+                " give a store that was made with mono or stereo"
+            )
         wrong = [difference for section in _SECTIONS for difference in _differences(job, self.job, section)]
         if wrong:
-            listed = "; ".join(f"{name} is {_shown(given)} and the store's {_shown(own)}" for name, given, own in wrong)
-            raise ValueError(f"source.path: {self.store} was made otherwise: {listed}. Leave those fields out")
+            raise self._made_otherwise(wrong)
         fields: dict[str, object] = {section: getattr(self.job, section) for section in _SECTIONS}
         if self.job.kind == "mel":
             return fields if "model" in job.model_fields_set else fields | {"model": None}
@@ -71,13 +76,32 @@ class StoredOrigin:
             return self.job.model
         if job.model is None:
             raise ValueError(f"model is null, but {self.store} holds latents: leave model out")
-        model, _ = job.model.resolved()
-        if weights_digest(model) != self.facts.get("weights"):
-            raise ValueError(
-                f"model.weights {job.model.weights}: other weights than those that made the latents of {self.store}"
-                f" ({self.job.model.kind}, {self.job.model.weights}); leave model out, or give a copy of those"
-            )
-        return job.model
+        wrong = _differences(job, self.job, "model", but=NOT_CONTENT["model"])
+        if wrong:
+            raise self._made_otherwise(wrong)
+        places = {name: getattr(job.model, name) for name in NOT_CONTENT["model"] if hasattr(job.model, name)}
+        return self.job.model.model_copy(update=places)
+
+    def check_weights(self, model: VaeSpec | None, digest: str | None) -> None:
+        """Refuse to decode latents with other weights than those that made them.
+
+        Args:
+            model: Of the job that goes on.
+            digest: Of its weights.
+
+        Raises:
+            ValueError: The folder holds others now, or a copy that the job names does.
+        """
+        if self.job.kind == "mel" or model is None or digest == self.facts.get("weights"):
+            return
+        raise ValueError(
+            f"model.weights {model.weights}: other weights than those that made the latents of {self.store}"
+            f" ({self.job.model.kind}, {self.job.model.weights}); put those back, or give a copy of them"
+        )
+
+    def _made_otherwise(self, wrong: list[tuple[str, Any, Any]]) -> ValueError:
+        listed = "; ".join(f"{name} is {_shown(given)} and the store's {_shown(own)}" for name, given, own in wrong)
+        return ValueError(f"source.path: {self.store} was made otherwise: {listed}. Leave those fields out")
 
 
 def find_origin(source: SourceSpec) -> StoredOrigin | None:
@@ -108,16 +132,18 @@ def find_origin(source: SourceSpec) -> StoredOrigin | None:
     return StoredOrigin(source.path, job, recorded_facts(recorded_manifest(source.path)))
 
 
-def _differences(job: "ReconstructJob", other: "MelJob | EncodeJob", section: str) -> list[tuple[str, Any, Any]]:
-    """Fields of a section that the spec sets to something else: name, given, and as the store has it."""
+def _differences(
+    job: "ReconstructJob", other: "MelJob | EncodeJob", section: str, *, but: Collection[str] = ()
+) -> list[tuple[str, Any, Any]]:
+    """Fields of a section, but for some, that the spec sets to something else: name, given, and the store's."""
     given, own = getattr(job, section), getattr(other, section)
     if section not in job.model_fields_set or given == own:
         return []
     if given is None or own is None:
-        return [(section, given, own if own is None else "set")]
+        return [(section, given and "set", own and "set")]
     found = differences(given.model_dump(mode="json"), own.model_dump(mode="json"), section)
     # A preset fills in the other fields of a mel, which then count as given.
-    return [one for one in found if one[0].split(".")[1] in given.model_fields_set - {"preset"}]
+    return [one for one in found if one[0].split(".")[1] in given.model_fields_set - {"preset", *but}]
 
 
 def _shown(value: Any) -> str:

@@ -81,7 +81,7 @@ def find_changes(
     """Compares two plans of one job, and the files that they were made from.
 
     A file counts as changed if its size differs, or its time and its fingerprint do: one that was merely touched or
-    copied has not changed.
+    copied has not changed. Where there is no time, the fingerprint alone tells.
 
     Args:
         old_plan: of the last run; None if it is lost, and then only `gone` can be told.
@@ -162,7 +162,8 @@ def _other_content(old: pa.Table, new: pa.Table) -> pa.ChunkedArray:
     size, time, fingerprint = (
         _unequal(before[name], shared[name]) for name in ("size_bytes", "modified_ns", "fingerprint")
     )
-    return shared.filter(pc.or_(size, pc.and_(time, fingerprint)))["item"]
+    may_differ = pc.or_(time, pc.is_null(shared["modified_ns"]))
+    return shared.filter(pc.or_(size, pc.and_(may_differ, fingerprint)))["item"]
 
 
 def _count_touched(old: pa.Table, new: pa.Table) -> int:

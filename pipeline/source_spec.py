@@ -15,7 +15,7 @@ class SourceSpec(Spec):
     - a manifest (.csv, .tsv, .jsonl, .parquet): a row for each item, whose `path` is seen from the manifest's folder
     - WebDataset shards (.tar): one, a list, a folder, or a pattern such as `shard-{000000..000012}.tar`
     - tables that hold audio, as Hugging Face datasets do (.parquet with a column of structs `{bytes, path}`): likewise
-    - a store that latentmill made and that holds audio."""
+    - a store that latentmill made and that holds audio; for `kind: reconstruct`, also one of mels or latents."""
 
     path_column: str = "path"
     """Manifest column that names the media file."""

@@ -13,17 +13,18 @@ from numpy.typing import NDArray
 from pipeline.failure import BlockFailure, with_failures
 from pipeline.inputs import Looked
 from pipeline.model_stage import Batch
-from pipeline.probe import PROBE_SCHEMA
 from pipeline.source import Listing
-from pipeline.source.stored_tensors import list_stored_tensors
+from pipeline.source.stored_tensors import list_stored_tensors, probe_stored_tensors
 from pipeline.source_spec import SourceSpec
 from pipeline.store.cursor import PartCursor
 from workers.audio.decode_spec import DecodeSpec
-from workers.files import StorageUnavailableError
+from workers.files import FileEntry, StorageUnavailableError, stat_file
 from workers.guarded.limits import GuardLimits
+from workers.media.errors import UnavailableFileError
 
 STORED = "_stored_"
 """How the columns of a block begin that hold the bytes of tensors."""
+_MOVED = "its store may have written these units elsewhere since the plan was made; run the job again"
 _CACHE_BYTES = 64 << 20
 """Of decoded columns, where a part is compressed."""
 
@@ -37,6 +38,8 @@ class StoredTensors:
     """Names of the columns that are read."""
     dtype: str
     """Of their values, a numpy name."""
+    sample_rate: int
+    """Of the waveforms that they were made from, in Hz."""
 
     @property
     def noun(self) -> str:
@@ -50,8 +53,8 @@ class StoredTensors:
 
     @property
     def listed_lengths(self) -> bool:
-        """Always: the store says how long its units are."""
-        return True
+        """Never: the store says it, but its units are looked at, since they may be other ones than in the last run."""
+        return False
 
     @property
     def batch(self) -> Batch:
@@ -78,9 +81,8 @@ class StoredTensors:
         on_progress: Callable[[int], None],  # noqa: ARG002
         limits: GuardLimits,  # noqa: ARG002
     ) -> Looked:
-        """There is nothing to look at."""
-        missing = {field.name: pa.nulls(items.num_rows, field.type) for field in PROBE_SCHEMA if field.name != "item"}
-        return Looked(items=items, probes=pa.table({"item": items["_item"], **missing}).cast(PROBE_SCHEMA))
+        """Reads their lengths and digests."""
+        return Looked(items=items, probes=probe_stored_tensors(items, self.sample_rate))
 
     def decoder(self, spec: DecodeSpec, limits: GuardLimits) -> Callable[[pa.Table], pa.Table]:  # noqa: ARG002
         """As `Inputs` says."""
@@ -116,16 +118,19 @@ def read_tensors(units: pa.Table, tensors: Sequence[str]) -> pa.Table:
 def _read(path: str, places: list[int], tensors: Sequence[str]) -> list[tuple[bytes, ...] | BlockFailure]:
     """The tensors of some rows of a part, or why there are none; all at once, and where that fails one by one."""
     try:
-        found = _cursor(path).gather(np.zeros(len(places), np.int64), np.array(places), tensors, set(tensors))
+        cursor = _cursor(path, stat_file(path))
+        found = cursor.gather(np.zeros(len(places), np.int64), np.array(places), tensors, set(tensors))
         return [tuple(found[name][row].tobytes() for name in tensors) for row in range(len(places))]
     except (OSError, ValueError, LookupError) as error:
         if len(places) > 1:
             return [result for place in places for result in _read(path, [place], tensors)]
+        reason = " ".join(str(error).split())
+        is_away = isinstance(error, FileNotFoundError | PermissionError)
         return [
             BlockFailure(
                 stage="decode",
-                error_type=type(error).__name__,
-                reason=" ".join(str(error).split()),
+                error_type=(UnavailableFileError if is_away else type(error)).__name__,
+                reason=f"{reason}: {_MOVED}" if is_away else reason,
                 isolate=isinstance(error, StorageUnavailableError),
             )
         ]
@@ -161,6 +166,6 @@ def _rows(name: str, column: pa.ChunkedArray, dtype: str) -> NDArray[Any]:
 
 
 @functools.lru_cache(maxsize=16)
-def _cursor(path: str) -> PartCursor:
+def _cursor(path: str, entry: FileEntry) -> PartCursor:  # noqa: ARG001 (a part that was replaced is opened anew)
     """Reads a part, which stays open in this process from block to block."""
     return PartCursor([path], _CACHE_BYTES)

@@ -104,12 +104,13 @@ class ReconstructWorkerSpec(Spec):
 
     @property
     def alignment_samples(self) -> int:
-        """A unit's samples must be a multiple of this: the hop times the frames per latent step.
+        """A unit's samples must be a multiple of this: the hop times the frames per latent step; the hop alone where
+        mels are stored, whose lengths are what they are.
 
         Raises:
             ValueError: The model's config cannot be read.
         """
-        if self.model is not None:
+        if self.model is not None and self.stored != "mel":
             return step_samples(self.model, self.mel)
         assert self.mel is not None
         return self.mel.hop_length

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.probe import PROBE_SCHEMA
 from pipeline.source.audio_table import audio_columns, open_table
 from pipeline.source.errors import SourceError
 from pipeline.source.items import RESERVED_COLUMNS, Items, describe_items
@@ -16,7 +17,7 @@ from pipeline.store import location
 from pipeline.store.duplicates import repeats
 from pipeline.store.index import list_parts
 from pipeline.store.manifest import load_manifest
-from pipeline.store.schema import DURATION_SECONDS, SAMPLE_ID, SHAPE_SUFFIX, tensor_columns
+from pipeline.store.schema import DURATION_SECONDS, ROW_DIGEST, SAMPLE_ID, SHAPE_SUFFIX, tensor_columns
 
 _MEANINGLESS = ("path_column", "id_column", "duration_column", "audio_column", "member_extension")
 
@@ -49,6 +50,39 @@ def list_stored_tensors(spec: SourceSpec, tensors: Sequence[str]) -> Listing:
     return Listing(items=units, notes=() if state == "complete" else (unfinished,))
 
 
+def probe_stored_tensors(items: pa.Table, sample_rate: int) -> pa.Table:
+    """How long units are, and their digests for fingerprints: a unit that was made anew counts as another recording.
+
+    Args:
+        items: `_item`, `_path` and `_member` of such a listing.
+        sample_rate: That lengths are counted at, in Hz.
+
+    Returns:
+        A table of PROBE_SCHEMA with one row per item, in the order of `items`.
+
+    Raises:
+        SourceError: A part cannot be read.
+    """
+    parts = pc.unique(items["_path"])
+    part = pc.index_in(items["_path"], value_set=parts).to_numpy()
+    row = pc.cast(items["_member"], pa.int64()).to_numpy()
+    order = np.argsort(part, kind="stable")
+    runs = np.split(order, np.cumsum(np.bincount(part, minlength=len(parts)))[:-1])
+    seconds, digests = np.empty(len(order)), []
+    for path, run in zip(parts.to_pylist(), runs, strict=True):
+        with open_table(path) as parquet:
+            seconds[run] = read_column(parquet, DURATION_SECONDS).to_numpy()[row[run]]
+            digests.append(read_column(parquet, ROW_DIGEST).take(pa.array(row[run])).combine_chunks())
+    columns = {name: pa.nulls(len(order), PROBE_SCHEMA.field(name).type) for name in PROBE_SCHEMA.names}
+    columns |= {
+        "item": items["_item"],
+        "fingerprint": pa.chunked_array(digests, columns["fingerprint"].type).take(pa.array(np.argsort(order))),
+        "sample_rate": pa.array(np.full(len(order), sample_rate, np.int32)),
+        "num_frames": pa.array(np.rint(seconds * sample_rate).astype(np.int64)),
+    }
+    return pa.table(columns, schema=PROBE_SCHEMA)
+
+
 def _units(path: str, store: str, spec: SourceSpec, tensors: Sequence[str]) -> pa.Table:
     """The units of one part."""
     with open_table(path) as parquet:
@@ -63,7 +97,6 @@ def _units(path: str, store: str, spec: SourceSpec, tensors: Sequence[str]) -> p
         items.add("_member", pa.chunked_array([pc.cast(pa.array(np.arange(num_rows)), pa.string())]))
         group = pc.cast(pa.array(np.repeat(np.arange(len(groups)), groups)), pa.string())
         items.add("_group", pa.chunked_array([pc.binary_join_element_wise(path, group, ":")]))
-        items.add("_duration_seconds", read_column(parquet, DURATION_SECONDS))
         items.add("_variations", pa.chunked_array([pa.array(np.ones(num_rows, np.int64))]))
         own = tensor_columns(schema)
         passed = {*own, *(name + SHAPE_SUFFIX for name in own), *audio_columns(schema), *RESERVED_COLUMNS}

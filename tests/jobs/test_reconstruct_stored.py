@@ -2,11 +2,13 @@
 
 import io
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
@@ -18,7 +20,9 @@ from jobs.report import write_report
 from jobs.run import run_job
 from jobs.summary import Summary, describe_summary
 from jobs.verify import verify_store
+from pipeline.quarantine import read_quarantine
 from pipeline.store import LatentStore
+from pipeline.stored_tensors import read_tensors
 from tests.jobs.stores import run_in_a_loop
 
 SETTINGS: dict[str, Any] = {"microbatch": 4, "griffin_lim": {"num_iterations": 2}}
@@ -133,7 +137,14 @@ def test_a_waveform_vae_from_recording_to_latents_to_sound(
         ({"audio": {"channels": "stereo"}}, r"audio.channels is stereo and the store's mono"),
         ({"model": None}, r"model is null, but .* holds latents: leave model out"),
         ({"model": {"kind": "autoencoder_kl", "weights": "random"}}, r"other weights than those that made the latents"),
-        ({"methods": ["decode"]}, r"only a VAE of waveforms decodes to sound"),
+        ({"model": {"kind": "audio_vae"}}, r"model.kind is audio_vae and the store's autoencoder_kl"),
+        (
+            {"model": {"kind": "autoencoder_kl", "weights": "random", "mel_layout": "frequency_first"}},
+            r"model.mel_layout is frequency_first and the store's time_first",
+        ),
+        ({"methods": ["decode"]}, r"^methods has decode, but only a VAE of waveforms decodes to sound: leave it out$"),
+        ({"mel": None}, r"mel is null and the store's set"),
+        ({"methods": []}, r"^methods: tuple should have at least 1 item after validation, not 0, got \(\)$"),
     ],
 )
 def test_what_the_store_was_not_made_with_is_refused(
@@ -141,6 +152,44 @@ def test_what_the_store_was_not_made_with_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         reconstruct(latents, tmp_path / "sounds", **fields)
+
+
+def test_latents_are_not_decoded_by_weights_that_took_the_place_of_theirs(
+    clips: Path, tiny_autoencoder_kl: Callable[..., Path], tmp_path: Path
+) -> None:
+    weights = tmp_path / "weights"
+    shutil.copytree(tiny_autoencoder_kl(), weights)
+    model = {"kind": "autoencoder_kl", "weights": str(weights)}
+    segment = {"length_seconds": 1.0, "max_segments": 1}
+    encoded = run("encode", clips, tmp_path / "latents", mel={"preset": "audioldm2"}, model=model, segment=segment)
+    shutil.copytree(tiny_autoencoder_kl(seed=1), weights, dirs_exist_ok=True)
+    with pytest.raises(ValueError, match=r"other weights than those that made the latents .* put those back"):
+        reconstruct(encoded.store, tmp_path / "sounds")
+
+
+def test_mels_that_cannot_be_taken_are_refused_at_once(clips: Path, vae: Path, tmp_path: Path) -> None:
+    common = {"mel": {"preset": "audioldm2"}, "microbatch": 4}
+    run("mel", clips, tmp_path / "odd", segment={"length_seconds": 0.5, "max_segments": 1}, **common)
+    with pytest.raises(ValueError, match="multiples of 4 mel bands and frames, got 64 bands and 50 frames"):
+        reconstruct(tmp_path / "odd", tmp_path / "one", model={"kind": "autoencoder_kl", "weights": str(vae)})
+    segment = {"length_seconds": 0.5, "max_segments": 1}
+    run("mel", clips, tmp_path / "kept", segment=segment, audio={"channels": "keep"}, **common)
+    for fields in ({}, {"audio": {"channels": "stereo"}}):
+        with pytest.raises(ValueError, match=r"audio.channels: keep.*give a store that was made with mono or stereo"):
+            reconstruct(tmp_path / "kept", tmp_path / "two", **fields)
+
+
+def test_what_can_be_told_while_the_source_is_away(mels: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(mels, source)
+    made = reconstruct(source, tmp_path / "sounds")
+    source.rename(tmp_path / "moved")
+    with pytest.raises(ValueError, match=r"made of a store of mels, which is not at the source.path"):
+        verify_store(made.store, fraction=1.0)
+    assert reconstruct(tmp_path / "moved", tmp_path / "sounds").num_new == 0
+    assert verify_store(made.store, fraction=1.0).sound
+    (tmp_path / "moved" / "job.yaml").unlink()
+    assert "audio/flac" in Path(write_report(made.store, to=str(tmp_path / "page.html")).file).read_text()
 
 
 def test_a_store_that_keeps_less_than_is_asked_for(clips: Path, vae: Path, tmp_path: Path) -> None:
@@ -177,6 +226,31 @@ def test_a_tensor_of_another_length_costs_its_own_unit(mels: Path, tmp_path: Pat
     assert made.manifest.totals.num_units == len(LatentStore(mels)) - 1
 
 
+def reasons(store: str) -> list[str]:
+    found: list[str] = read_quarantine(store)["reason"].to_pylist()
+    return found
+
+
+def test_a_part_that_is_away_for_a_while_is_read_when_it_is_back(mels: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(mels, source)
+    part = min((source / "data").glob("*.parquet"))
+
+    def read_without_it(units: pa.Table, tensors: Sequence[str]) -> pa.Table:
+        part.rename(tmp_path / part.name)
+        try:
+            return read_tensors(units, tensors)
+        finally:
+            (tmp_path / part.name).rename(part)
+
+    with patch("pipeline.stored_tensors.read_tensors", read_without_it):
+        made = reconstruct(source, tmp_path / "sounds", limits={"max_failed_fraction": 1})
+    assert made.manifest.totals.num_quarantined > 0
+    assert any("its store may have written these units elsewhere" in reason for reason in reasons(made.store))
+    made = reconstruct(source, tmp_path / "sounds")
+    assert (made.manifest.totals.num_quarantined, made.manifest.totals.num_units) == (0, made.num_units)
+
+
 def test_the_dry_run_and_the_report_know_what_it_is(mels: Path, tmp_path: Path) -> None:
     made = reconstruct(mels, tmp_path / "sounds")
     spec = tmp_path / "sounds.yaml"
@@ -190,6 +264,33 @@ def test_through_ray_as_in_a_loop(mels: Path, tmp_path: Path) -> None:
     here = reconstruct(mels, tmp_path / "here")
     there = reconstruct(mels, tmp_path / "there", by=run_job, placement={"actors": 2, "units_per_block": 4})
     assert there.manifest.content_digest == here.manifest.content_digest
+
+
+@pytest.mark.parametrize("kept", ["its ids", "another type"])
+def test_units_that_were_made_anew_are_heard_anew(clips: Path, tmp_path: Path, kept: str) -> None:
+    settings = {"mel": {"preset": "audioldm2"}, "segment": {"length_seconds": 1.0}, "microbatch": 4}
+    source, mels = tmp_path / "source", tmp_path / "mels"
+    source.mkdir()
+    for file in sorted(clips.rglob("*.wav"))[:2]:
+        shutil.copy(file, source)
+    run("mel", source, mels, **settings)
+    first = reconstruct(mels, tmp_path / "sounds")
+    if kept == "its ids":
+        changed = min(source.iterdir())
+        samples, rate = soundfile.read(changed)
+        soundfile.write(changed, np.random.default_rng(0).uniform(-0.5, 0.5, samples.shape), rate)
+        run("mel", source, mels, **settings)
+    else:
+        shutil.rmtree(mels)
+        run("mel", source, mels, dtype="float32", **settings)
+    told = describe_outlook(look_ahead(load_job(str(tmp_path / "sounds.yaml"), [])))
+    assert "changed" in told
+    made = reconstruct(mels, tmp_path / "sounds")
+    assert 0 < made.num_new <= made.num_units
+    assert (made.num_new < made.num_units) == (kept == "its ids")
+    fresh = reconstruct(mels, tmp_path / "fresh")
+    assert made.manifest.content_digest == fresh.manifest.content_digest != first.manifest.content_digest
+    assert reconstruct(mels, tmp_path / "sounds").num_new == 0
 
 
 def test_a_growing_store_gives_what_it_has_gained(clips: Path, tmp_path: Path) -> None:
