@@ -143,21 +143,7 @@ class AudioGen:
     @property
     def metadata(self) -> dict[str, int | float | str]:
         """What a person asks of a model first, as plain values."""
-        lm, codec = self.shape.lm, self.shape.codec
-        return {
-            "sample_rate": self.shape.sample_rate,
-            "channels": self.shape.channels,
-            "frame_rate_hz": self.shape.frame_rate_hz,
-            "window_seconds": self.shape.segment_seconds,
-            "num_codebooks": lm.num_codebooks,
-            "codebook_size": codec.codebook_size,
-            "lm_hidden_dim": lm.dim,
-            "num_lm_layers": lm.num_layers,
-            "num_heads": lm.num_heads,
-            "text_hidden_dim": lm.text_dim,
-            "text_encoder": self.shape.text_encoder,
-            "device": str(self.device),
-        }
+        return {**self.shape.metadata, "device": str(self.device)}
 
     def frames(self, seconds: float) -> int:
         """Frames that hold so much sound, at least one."""

@@ -118,6 +118,23 @@ class AudioGenShape(Spec):
     """Name of the T5 that it was trained with, such as `t5-large`."""
 
     @property
+    def metadata(self) -> dict[str, int | float | str]:
+        """What a person asks of a model first, as plain values."""
+        return {
+            "sample_rate": self.sample_rate,
+            "channels": self.channels,
+            "frame_rate_hz": self.frame_rate_hz,
+            "window_seconds": self.segment_seconds,
+            "num_codebooks": self.lm.num_codebooks,
+            "codebook_size": self.codec.codebook_size,
+            "lm_hidden_dim": self.lm.dim,
+            "num_lm_layers": self.lm.num_layers,
+            "num_heads": self.lm.num_heads,
+            "text_hidden_dim": self.lm.text_dim,
+            "text_encoder": self.text_encoder,
+        }
+
+    @property
     def stereo_from_mono(self) -> bool:
         """Whether a mono codec decodes left (codebooks 0, 2, ...) and right (1, 3, ...) by themselves."""
         return self.channels == 2 and self.codec.channels == 1
