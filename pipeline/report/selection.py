@@ -15,6 +15,7 @@ from pipeline.store.reader import LatentStore
 from pipeline.store.schema import SAMPLE_ID
 
 BEST_FIRST = (
+    "clap",
     "pesq_wb",
     "pesq_nb",
     "estoi",
@@ -25,10 +26,12 @@ BEST_FIRST = (
     "si_sdr_db",
     "snr_db",
     "correlation",
+    "silence_fraction",
+    "clipped_fraction",
 )
 """What units are ranked by unless it is said: the first that a store has, as a column's name or the end of one.
 Metrics of the waveform come last: of sounds made anew from a spectrogram they say little."""
-LOWER_IS_BETTER = ("log_mel_l1", "lsd", "mrstft", "_seconds")
+LOWER_IS_BETTER = ("log_mel_l1", "lsd", "mrstft", "silence_fraction", "clipped_fraction", "seconds")
 """Ends of the names of columns of which less is better."""
 
 
@@ -58,13 +61,13 @@ class Selection:
 
 
 def default_ranking(fields: Fields) -> str | None:
-    """The column to rank by; none where the store has no numbers."""
+    """The column to rank by; none where the store has no number that says how good a unit is, as a level does not."""
     names = [number.name for number in fields.numbers]
     for measure in BEST_FIRST:
         for name in names:
             if name == measure or name.endswith(f"_{measure}"):
                 return name
-    return names[0] if names else None
+    return None
 
 
 def is_lower_better(column: str) -> bool:

@@ -59,6 +59,8 @@ def test_a_sample_is_seeded_and_hardly_changes_when_units_are_added() -> None:
 def test_what_ranks_units_by_itself(numbers_store: Callable[..., LatentStore]) -> None:
     fields = sort_fields(numbers_store({"a_seconds": [1.0], "a_correlation": [1.0], "b_snr_db": [1.0]}, parts=1).schema)
     assert default_ranking(fields) == "b_snr_db"
+    levels = sort_fields(numbers_store({"a_peak": [1.0], "a_seconds": [1.0]}, parts=1).schema)
+    assert default_ranking(levels) is None
     assert default_ranking(sort_fields(pa.schema([]))) is None
     assert is_lower_better("lsd")
     assert is_lower_better("vocoder_seconds")
