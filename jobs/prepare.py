@@ -106,11 +106,11 @@ def prepare(job: Job, resources: Resources, progress: Progress) -> Prepared:
         num_recordings=work.num_recordings,
         min_tail_samples=work.min_tail_samples,
     )
-    if settings.padded_samples != settings.length_samples:
-        notes += (_off_grid(settings),)
     progress.phase("listing the source")
     named = identity(job, work.facts)
     inputs = job.inputs()
+    if inputs.decodes and settings.padded_samples != settings.length_samples:  # what is stored has its length
+        notes += (_off_grid(settings),)
     source = inputs.fingerprint()
     made_from: dict[str, Any] | None = None if source is None else {"identity": named, "source": source}
     plan = None if made_from is None else find_plan(job.output, made_from)
@@ -172,7 +172,7 @@ def _probe(inputs: Inputs, items: pa.Table, known: pa.Table | None, progress: Pr
     def probed(count: int) -> None:
         nonlocal seen
         seen += count
-        progress.phase(f"reading the headers of {items.num_rows:,} files", f"{seen:,} done")
+        progress.phase(f"reading the headers of {items.num_rows:,} {inputs.noun}", f"{seen:,} done")
 
     probed(0)
     return inputs.probe(items, known, probed, limits)
