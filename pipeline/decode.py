@@ -32,8 +32,10 @@ MAY_PASS = NOT_THE_FILES_FAULT | {"UnavailableFileError"}
 """Errors that a later run may not meet; a run tries such units again where their file is there."""
 
 _guards: dict[tuple[int, GuardLimits], tuple[dict[str, str], Guard]] = {}
-"""The guard of this process, kept from block to block, and the environment that its child was started with, from which
-that takes credentials. A forked process must not speak to its parent's child."""
+"""The guard of this process, kept from block to block, and what its child was started with of the environment. A forked
+process must not speak to its parent's child."""
+_ACCESS = ("AWS_", "AZURE_", "GOOGLE_", "HF_", "FSSPEC_", "HTTP_", "HTTPS_", "NO_PROXY", "http_", "https_", "no_proxy")
+"""How the variables begin that say how stores are reached, and by whose leave."""
 
 
 def decode_block(
@@ -138,7 +140,8 @@ def decode_pairs(
 
 
 def _guard(limits: GuardLimits) -> Guard:
-    key, environment = (os.getpid(), limits), dict(os.environ)
+    key = (os.getpid(), limits)
+    environment = {name: value for name, value in os.environ.items() if name.startswith(_ACCESS)}
     started_with, guard = _guards.get(key, (None, None))
     if guard is None or started_with != environment:
         if guard is not None:
