@@ -99,6 +99,7 @@ def test_model_and_front_end_are_those_of_the_store(latents: Path, vae: Path, tm
     assert found.recomputation.num_equal == made.num_units
 
 
+@pytest.mark.slow
 def test_one_digest_for_any_blocks_and_a_copy_of_the_weights(latents: Path, vae: Path, tmp_path: Path) -> None:
     first = reconstruct(latents, tmp_path / "first", placement={"units_per_block": 2})
     shutil.copytree(vae, tmp_path / "copy")
