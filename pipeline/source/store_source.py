@@ -1,6 +1,7 @@
 """A store that latentmill made and that holds audio, as the source of another job: each of its units is an item."""
 
 import json
+from collections.abc import Callable
 
 import pyarrow as pa
 
@@ -39,18 +40,34 @@ def from_store(spec: SourceSpec) -> tuple[pa.Table, tuple[str, ...]]:
         SourceError: it holds no audio, or its columns cannot be carried.
     """
     store = str(spec.path)
+    return units_of_store(store, lambda part: _units(part, store, spec))
+
+
+def units_of_store(store: str, read: Callable[[str], pa.Table]) -> tuple[pa.Table, tuple[str, ...]]:
+    """The units of all parts of a store, each once.
+
+    Args:
+        store: Its folder or URI.
+        read: Gives those of the part at a path, as items called after their ids.
+
+    Returns:
+        The items; and notes.
+
+    Raises:
+        SourceError: There are none, or the manifest cannot be read.
+    """
     try:
-        manifest = load_manifest(store)
+        state = load_manifest(store).state
     except ValueError as error:
         raise SourceError(f"source.path: {error}") from error
-    tables = [_units(location.join(store, location.DATA, part), store, spec) for part in list_parts(store)]
+    tables = [read(location.join(store, location.DATA, part)) for part in list_parts(store)]
     if not tables:
         raise SourceError(f"source.path: the store {store} holds no units yet; run its job first")
     units = pa.concat_tables(tables)
     twice = repeats(units["_item"])
     units = units.filter(pa.array(~twice)) if twice.any() else units
-    unfinished = f"source: the store {store} is {manifest.state}, not complete; its {units.num_rows:,} units are read"
-    return units, () if manifest.state == "complete" else (unfinished,)
+    unfinished = f"source: the store {store} is {state}, not complete; its {units.num_rows:,} units are read"
+    return units, () if state == "complete" else (unfinished,)
 
 
 def _units(path: str, store: str, spec: SourceSpec) -> pa.Table:

@@ -12,11 +12,8 @@ from pipeline.source.errors import SourceError
 from pipeline.source.items import RESERVED_COLUMNS, Items, describe_items
 from pipeline.source.listing import Listing
 from pipeline.source.manifest import read_column
+from pipeline.source.store_source import units_of_store
 from pipeline.source_spec import SourceSpec
-from pipeline.store import location
-from pipeline.store.duplicates import repeats
-from pipeline.store.index import list_parts
-from pipeline.store.manifest import load_manifest
 from pipeline.store.schema import DURATION_SECONDS, ROW_DIGEST, SAMPLE_ID, SHAPE_SUFFIX, tensor_columns
 
 _MEANINGLESS = ("path_column", "id_column", "duration_column", "audio_column", "member_extension")
@@ -35,19 +32,8 @@ def list_stored_tensors(spec: SourceSpec, tensors: Sequence[str]) -> Listing:
     store = str(spec.path)
     if said := [name for name in _MEANINGLESS if getattr(spec, name) != type(spec).model_fields[name].default]:
         raise SourceError(f"source.{said[0]}: means nothing where source.path is a store of tensors; leave it out")
-    try:
-        state = load_manifest(store).state
-    except ValueError as error:
-        raise SourceError(f"source.path: {error}") from error
-    tables = [_units(location.join(store, location.DATA, part), store, spec, tensors) for part in list_parts(store)]
-    if not tables:
-        raise SourceError(f"source.path: the store {store} holds no units yet; run its job first")
-    units = pa.concat_tables(tables)
-    twice = repeats(units["_item"])
-    units = units.filter(pa.array(~twice)) if twice.any() else units
-    units = units.take(pc.sort_indices(units["_item"]))
-    unfinished = f"source: the store {store} is {state}, not complete; its {units.num_rows:,} units are read"
-    return Listing(items=units, notes=() if state == "complete" else (unfinished,))
+    units, notes = units_of_store(store, lambda part: _units(part, store, spec, tensors))
+    return Listing(items=units.take(pc.sort_indices(units["_item"])), notes=notes)
 
 
 def probe_stored_tensors(items: pa.Table, sample_rate: int) -> pa.Table:

@@ -7,7 +7,8 @@ from pydantic import Field, model_validator
 
 from workers.models.audiogen import defaults
 from workers.models.audiogen.lm_spec import Count, LmSpec
-from workers.models.audiogen.shape import AudioGenShape, EncodecShape
+from workers.models.audiogen.shape import AudioGenShape
+from workers.models.audiogen.sizes import ENCODEC_16_KHZ, whole_shape
 from workers.spec import Spec
 
 FRAME_RATE_HZ = 50
@@ -75,41 +76,22 @@ class CustomShape(Spec):
             delays=tuple(book for book in range(per_channel) for _ in range(self.channels)),
             text_dim=self.text_hidden_dim,
         )
-        codec = EncodecShape(
-            sample_rate=self.sample_rate,
-            channels=1,
-            ratios=tuple(_ratios(self.sample_rate // FRAME_RATE_HZ)),
-            dimension=128,
-            n_filters=self.codec_filters,
-            n_residual_layers=1,
-            kernel_size=7,
-            residual_kernel_size=3,
-            last_kernel_size=7,
-            dilation_base=2,
-            compress=2,
-            num_lstm_layers=2,
-            causal=False,
-            pad_mode="reflect",
-            true_skip=True,
-            norm="weight_norm",
-            trim_right_ratio=1.0,
-            renormalize=False,
-            codebook_size=self.codebook_size,
-            n_q=per_channel,
+        codec = ENCODEC_16_KHZ.model_copy(
+            update={
+                "sample_rate": self.sample_rate,
+                "ratios": tuple(_ratios(self.sample_rate // FRAME_RATE_HZ)),
+                "n_filters": self.codec_filters,
+                "pad_mode": "reflect",
+                "codebook_size": self.codebook_size,
+                "n_q": per_channel,
+            }
         )
-        return AudioGenShape(
-            lm=lm,
-            codec=codec,
-            sample_rate=self.sample_rate,
-            channels=self.channels,
-            frame_rate_hz=FRAME_RATE_HZ,
+        return whole_shape(
+            lm,
+            codec,
+            "random",
             segment_seconds=self.max_duration_seconds,
-            extend_stride_seconds=defaults.stride_seconds(defaults.AUDIOGEN_STRIDE_SECONDS, self.max_duration_seconds),
-            guidance=defaults.GUIDANCE,
-            top_k=defaults.TOP_K,
-            top_p=defaults.TOP_P,
-            temperature=defaults.TEMPERATURE,
-            text_encoder="random",
+            stride_seconds=defaults.stride_seconds(defaults.AUDIOGEN_STRIDE_SECONDS, self.max_duration_seconds),
         )
 
 

@@ -22,7 +22,7 @@ Size = Literal[
     "musicgen-stereo-large",
 ]
 
-_ENCODEC_16_KHZ = EncodecShape(
+ENCODEC_16_KHZ = EncodecShape(
     sample_rate=16_000,
     channels=1,
     ratios=(8, 5, 4, 2),
@@ -44,10 +44,10 @@ _ENCODEC_16_KHZ = EncodecShape(
     codebook_size=2048,
     n_q=4,
 )
-_ENCODEC_32_KHZ = _ENCODEC_16_KHZ.model_copy(
+_ENCODEC_32_KHZ = ENCODEC_16_KHZ.model_copy(
     update={"sample_rate": 32_000, "ratios": (8, 5, 4, 4), "pad_mode": "reflect"}
 )
-_TINY_ENCODEC = _ENCODEC_16_KHZ.model_copy(
+_TINY_ENCODEC = ENCODEC_16_KHZ.model_copy(
     update={"n_filters": 4, "dimension": 16, "num_lstm_layers": 1, "codebook_size": 64}
 )
 
@@ -61,11 +61,11 @@ def shape_of(size: Size) -> AudioGenShape:
 
 
 def _audiogen(lm: LmSpec, codec: EncodecShape, text_encoder: str) -> AudioGenShape:
-    return _shape(lm, codec, text_encoder, segment_seconds=10.0, stride_seconds=defaults.AUDIOGEN_STRIDE_SECONDS)
+    return whole_shape(lm, codec, text_encoder, segment_seconds=10.0, stride_seconds=defaults.AUDIOGEN_STRIDE_SECONDS)
 
 
 def _musicgen(dim: int, num_layers: int, num_heads: int, delays: tuple[int, ...] = _DELAYS) -> AudioGenShape:
-    return _shape(
+    return whole_shape(
         _lm(dim, num_layers, num_heads, text_dim=768, delays=delays),
         _ENCODEC_32_KHZ,
         "t5-base",
@@ -86,9 +86,10 @@ def _lm(dim: int, num_layers: int, num_heads: int, *, text_dim: int, delays: tup
     )
 
 
-def _shape(
+def whole_shape(
     lm: LmSpec, codec: EncodecShape, text_encoder: str, *, segment_seconds: float, stride_seconds: float
 ) -> AudioGenShape:
+    """A language model and a codec as a model that generates as those that were published do."""
     return AudioGenShape(
         lm=lm,
         codec=codec,
@@ -109,7 +110,7 @@ _TINY_LM = LmSpec(dim=32, num_layers=2, num_heads=4, ffn_dim=64, card=64, delays
 
 _SHAPES: dict[Size, AudioGenShape] = {
     "debug": _audiogen(_TINY_LM, _TINY_ENCODEC, "random"),
-    "audiogen-medium": _audiogen(_lm(1536, 48, 24, text_dim=1024), _ENCODEC_16_KHZ, "t5-large"),
+    "audiogen-medium": _audiogen(_lm(1536, 48, 24, text_dim=1024), ENCODEC_16_KHZ, "t5-large"),
     "musicgen-small": _musicgen(1024, 24, 16),
     "musicgen-medium": _musicgen(1536, 48, 24),
     "musicgen-large": _musicgen(2048, 48, 32),
